@@ -1,0 +1,100 @@
+// The system calls that Node does not offer, as one interface, and the kernel constants that go with them.
+
+/** linux/module.h: flags of finit_module(2). */
+export const MODULE_INIT_IGNORE_MODVERSIONS = 1;
+export const MODULE_INIT_IGNORE_VERMAGIC = 2;
+export const MODULE_INIT_COMPRESSED_FILE = 4;
+
+/** fcntl.h: flags of delete_module(2). */
+export const O_NONBLOCK = 0o4000;
+export const O_TRUNC = 0o1000;
+
+/** linux/memfd.h. */
+export const MFD_CLOEXEC = 1;
+
+/** linux/netlink.h. */
+export const NETLINK_KOBJECT_UEVENT = 15;
+/** The multicast groups of NETLINK_KOBJECT_UEVENT: 1 is the kernel's, 2 is udev's. */
+export const UEVENT_GROUP_KERNEL = 1;
+export const UEVENT_GROUP_UDEV = 2;
+
+/** The outcome of a call: 0 on success, else the positive errno of that very call. */
+export type Errno = number;
+
+/** uname(2). */
+export type Utsname = {
+  readonly sysname: string;
+  readonly nodename: string;
+  readonly release: string;
+  readonly version: string;
+  readonly machine: string;
+};
+
+/** One datagram of the uevent socket with what the kernel says of its sender. */
+export type UeventDatagram = {
+  /** The payload: `ACTION@DEVPATH\0KEY=VALUE\0…`. Valid only during the callback; copy what is kept. */
+  readonly data: Uint8Array;
+  /** sockaddr_nl.nl_pid: 0 is the kernel. */
+  readonly pid: number;
+  /** sockaddr_nl.nl_groups of the sender: 1 is the kernel's multicast group. */
+  readonly groups: number;
+  /** uid of SCM_CREDENTIALS, undefined when the message carried none. */
+  readonly uid: number | undefined;
+  /** The datagram was longer than the receive buffer and is cut. */
+  readonly truncated: boolean;
+};
+
+export type UeventSocketOptions = {
+  /** Bit mask of multicast groups; 1 (the kernel's) when absent. */
+  readonly groups?: number;
+  /** Bytes asked of SO_RCVBUFFORCE (SO_RCVBUF without CAP_NET_ADMIN); 128 MiB when absent. */
+  readonly receiveBuffer?: number;
+  readonly onDatagram: (datagram: UeventDatagram) => void;
+  /** The kernel dropped messages (ENOBUFS): walk /sys again. */
+  readonly onLost: () => void;
+  /** The socket failed for good; no more callbacks follow. */
+  readonly onError: (errno: Errno) => void;
+};
+
+/** An open uevent socket. It never keeps the process from exiting by itself. */
+export interface UeventSocket {
+  /** The size that the kernel granted, as SO_RCVBUF reports it (twice the usable bytes). */
+  readonly receiveBuffer: number;
+  /** Stops reception; resolves when no thread uses the socket any more. */
+  close(): Promise<void>;
+}
+
+/** A decompressor of the C library's world. Throws an Error with a text on bad data; never returns more than `limit` bytes. */
+export interface NativeCodec {
+  readonly library: string;
+  decompress(data: Uint8Array, limit: number): Uint8Array;
+}
+
+/**
+ * What tsmodprobe asks of the C library. Calls return the errno of that very call (0 = success), never throw for it.
+ * Methods that may block for long (a driver's probe) come as promises and run on a thread of the libuv pool.
+ */
+export interface Native {
+  uname(): Utsname;
+  /** finit_module(2) on a thread: resolves with the errno when the module's init has returned. */
+  finitModule(fd: number, params: string, flags: number): Promise<Errno>;
+  /** finit_module(2) on the calling thread. */
+  finitModuleSync(fd: number, params: string, flags: number): Errno;
+  /** init_module(2) from memory, on a thread. */
+  initModule(image: Uint8Array, params: string): Promise<Errno>;
+  /** delete_module(2), on the calling thread; pass O_NONBLOCK. */
+  deleteModule(name: string, flags: number): Errno;
+  /** A file descriptor in memory (close-on-exec) that the caller closes, or the errno. */
+  memfdCreate(name: string): { readonly fd: number } | { readonly errno: Errno };
+  /** lseek(2) to the end: the position, or the errno. For /dev/kmsg, which Node cannot seek. */
+  seekEnd(fd: number): Errno;
+  openUeventSocket(options: UeventSocketOptions): { readonly socket: UeventSocket } | { readonly errno: Errno; readonly syscall: string };
+  /** Sends one datagram to a unix socket (sd_notify): `@name` is the abstract namespace. */
+  sendUnixDatagram(path: string, data: Uint8Array): Errno;
+  /** Sends a message to multicast groups of NETLINK_KOBJECT_UEVENT (udev's rebroadcast; needs CAP_NET_ADMIN). */
+  sendUevent(data: Uint8Array, groups: number): Errno;
+  /** liblzma.so.5, or undefined where it is not installed. */
+  readonly xz: NativeCodec | undefined;
+  /** libzstd.so.1, or undefined where it is not installed. */
+  readonly zstd: NativeCodec | undefined;
+}

@@ -1,0 +1,37 @@
+// Where the modules of a release come from: one interface for a directory tree and, later, for a single file.
+
+/** The names of the indexes that depmod writes, without directory. */
+export type IndexName =
+  | 'modules.dep' | 'modules.dep.bin'
+  | 'modules.alias' | 'modules.alias.bin'
+  | 'modules.symbols' | 'modules.symbols.bin'
+  | 'modules.builtin' | 'modules.builtin.bin' | 'modules.builtin.alias.bin' | 'modules.builtin.modinfo'
+  | 'modules.softdep' | 'modules.weakdep' | 'modules.order' | 'modules.devname';
+
+/** One open module file. */
+export interface ModuleFile {
+  /** As messages and `modprobe -v` print it. */
+  readonly path: string;
+  /** Bytes in the file, compressed if it is. */
+  readonly size: number;
+  /** A descriptor that is exactly this file, which finit_module(2) can take, or undefined where the file is a part of another. */
+  readonly fd: number | undefined;
+  /** Up to `length` bytes from `offset`; fewer only at the end of the file. */
+  read(offset: number, length: number): Uint8Array;
+  close(): void;
+}
+
+/** A place that holds the modules of one kernel release. */
+export interface ModuleSource {
+  readonly kind: 'tree';
+  readonly release: string;
+  /** What messages call it: the directory of the tree. */
+  readonly name: string;
+  /** The whole index, or undefined where it is absent. Throws SystemError when it is there and cannot be read. */
+  readIndex(name: IndexName): Uint8Array | undefined;
+  /** A path as `modules.dep` writes it, as people see it: absolute paths stay, others are below the tree. */
+  resolve(path: string): string;
+  exists(path: string): boolean;
+  /** Opens the module at a path as `modules.dep` writes it. Throws SystemError. */
+  open(path: string): ModuleFile;
+}

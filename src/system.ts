@@ -1,0 +1,115 @@
+// The one seam to the machine: where its trees are, which kernel runs, its clock, its log, its native calls.
+
+import { release as osRelease } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describeErrno } from '../native-bindings/errno.ts';
+import type { Errno, Native } from '../native-bindings/native.ts';
+import { SystemError } from './errors.ts';
+
+export type { Errno, Native, NativeCodec, UeventDatagram, UeventSocket, UeventSocketOptions, Utsname } from '../native-bindings/native.ts';
+export {
+  MODULE_INIT_COMPRESSED_FILE,
+  MODULE_INIT_IGNORE_MODVERSIONS,
+  MODULE_INIT_IGNORE_VERMAGIC,
+  O_NONBLOCK,
+  O_TRUNC,
+  UEVENT_GROUP_KERNEL,
+} from '../native-bindings/native.ts';
+export { describeErrno, errnoName, errnoText } from '../native-bindings/errno.ts';
+
+/** Where the trees of a machine are. All are absolute directories; the prefixes are '' on this machine. */
+export type Roots = {
+  /** Prefix of lib/modules and usr/lib/modules (`modprobe -d`). */
+  readonly modules: string;
+  /** Prefix of etc/modprobe.d, run/modprobe.d and the other configuration directories. */
+  readonly config: string;
+  readonly sys: string;
+  readonly proc: string;
+  readonly dev: string;
+  readonly run: string;
+};
+
+export type LogLevel = 'error' | 'warn' | 'notice' | 'info' | 'debug';
+
+/** One diagnostic. `code` is stable and short (`bad-line`, `stale-index`); `message` is for people and names the file itself. */
+export type LogRecord = {
+  readonly code: string;
+  readonly message: string;
+  readonly file?: string;
+  readonly line?: number;
+};
+
+export type Log = Readonly<Record<LogLevel, (record: LogRecord) => void>>;
+
+export interface Clock {
+  /** Milliseconds on a clock that never goes back. */
+  now(): number;
+  /** Resolves after `ms`; rejects with an AbortError when `signal` aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Everything that the rest of tsmodprobe knows of the machine below it. */
+export interface System {
+  readonly roots: Roots;
+  /** The kernel release whose modules are meant, as uname -r prints it. */
+  readonly release: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The native calls. The FFI is loaded on the first call, so that pure commands start without it. */
+  native(): Promise<Native>;
+}
+
+export type SystemOptions = {
+  /** A directory that looks like /: every root is below it. */
+  readonly root?: string;
+  readonly roots?: Partial<Roots>;
+  readonly release?: string;
+  readonly log?: Log;
+  readonly clock?: Clock;
+  readonly native?: Native;
+};
+
+/** The machine that this process runs on, or the one that looks like it below `root`. Opens nothing yet. */
+export function openSystem(options: SystemOptions = {}): System {
+  const root = options.root === undefined || options.root === '/' ? '' : options.root;
+  let native: Promise<Native> | undefined = options.native && Promise.resolve(options.native);
+  return {
+    roots: {
+      modules: root,
+      config: root,
+      sys: join(root, '/sys'),
+      proc: join(root, '/proc'),
+      dev: join(root, '/dev'),
+      run: join(root, '/run'),
+      ...options.roots,
+    },
+    release: options.release ?? osRelease(),
+    clock: options.clock ?? monotonicClock,
+    log: options.log ?? stderrLog,
+    native: () => (native ??= import('../native-bindings/libc.ts').then((libc) => libc.openLibc())),
+  };
+}
+
+/** A SystemError for the errno that a native call returned. */
+export function systemError(syscall: string, errno: Errno, path?: string): SystemError {
+  const { code, text } = describeErrno(errno);
+  return new SystemError({ code, errno, syscall, text, path });
+}
+
+const monotonicClock: Clock = {
+  now: () => performance.now(),
+  sleep: async (ms, signal) => {
+    await sleep(ms, undefined, signal ? { signal } : {});
+  },
+};
+
+/** What a library without a log of its own does: warnings and errors go to stderr, the rest nowhere. */
+const stderrLog: Log = {
+  error: (record) => console.error(record.message),
+  warn: (record) => console.warn(record.message),
+  notice: () => undefined,
+  info: () => undefined,
+  debug: () => undefined,
+};
