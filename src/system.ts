@@ -17,7 +17,7 @@ export {
   O_TRUNC,
   UEVENT_GROUP_KERNEL,
 } from '../native-bindings/native.ts';
-export { describeErrno, errnoName, errnoText } from '../native-bindings/errno.ts';
+export { describeErrno, errnoByName, errnoName, errnoText } from '../native-bindings/errno.ts';
 
 /** Where the trees of a machine are. All are absolute directories; the prefixes are '' on this machine. */
 export type Roots = {
@@ -57,6 +57,8 @@ export interface System {
   readonly release: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** The environment that programs which we start inherit. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** The native calls. The FFI is loaded on the first call, so that pure commands start without it. */
   native(): Promise<Native>;
 }
@@ -88,6 +90,7 @@ export function openSystem(options: SystemOptions = {}): System {
     release: options.release ?? osRelease(),
     clock: options.clock ?? monotonicClock,
     log: options.log ?? stderrLog,
+    env: process.env,
     native: () => (native ??= import('../native-bindings/libc.ts').then((libc) => libc.openLibc())),
   };
 }

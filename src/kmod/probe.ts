@@ -12,6 +12,8 @@ export type Source = { readonly file: string; readonly line?: number };
 export type Reason = {
   readonly kind: 'requested' | 'alias' | 'dep' | 'softdep-pre' | 'softdep-post' | 'install';
   readonly from: string;
+  /** Of `alias`: the pattern that matched. */
+  readonly pattern?: string;
   readonly source?: Source;
 };
 
@@ -52,11 +54,12 @@ export type ProbePlan = {
 
 export type Outcome = 'inserted' | 'removed' | 'ran' | 'live' | 'builtin' | 'blacklisted' | 'skipped' | 'failed' | 'not-loaded';
 
-/** Why a step failed. `kernel` holds the lines that the kernel logged meanwhile, oldest first. */
+/** Why a step failed, and in which call (`open`, `finit_module`, …; `decompress`, `sh`). `kernel` holds the lines that the kernel logged meanwhile, oldest first. */
 export type ProbeFailure = {
   /** Symbolic errno, such as `ENOEXEC`. */
   readonly code: string;
   readonly errno: number;
+  readonly syscall: string;
   readonly text: string;
   readonly kernel: readonly string[];
 };

@@ -1,0 +1,92 @@
+// Which files make up the configuration of modprobe, in which order, and reading them.
+
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { codeOf, messageOf } from '../errors.ts';
+import type { System } from '../system.ts';
+import { parseKernelCmdline } from './cmdline.ts';
+import { type Config, ConfigBuilder, parseConfig } from './config.ts';
+import type { ModuleSource } from './module-source.ts';
+
+/** Earlier directories shadow later ones, by file name. Source: modprobe.d(5); usr/lib since kmod 32. */
+const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
+
+/** Lists that depmod gathered from the modules; kmod sorts them in among the files, by name. */
+const LISTS_OF_MODULES = ['modules.softdep', 'modules.weakdep'] as const;
+
+type ConfigFile = { readonly name: string; readonly path: string; read(): string };
+
+export type ConfigOptions = {
+  /** Files and directories to read instead of the default directories (`-C`). */
+  readonly configPaths?: readonly string[] | undefined;
+};
+
+/** The directories that are read by default, whether they exist or not: what a daemon watches. */
+export function configDirectories(system: System): string[] {
+  return CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/modprobe.d`);
+}
+
+/** Reads all configuration: files, the lists of the module tree, then the kernel command line. Bad lines are logged. */
+export function loadConfig(system: System, source: ModuleSource, options: ConfigOptions = {}): Config {
+  const config = new ConfigBuilder();
+  const files = listFiles(options.configPaths ?? configDirectories(system), system);
+  for (const name of LISTS_OF_MODULES) {
+    const list = source.readIndex(name);
+    if (list) files.push({ name, path: source.resolve(name), read: () => Buffer.from(list).toString('latin1') });
+  }
+  files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  for (const file of files) {
+    const text = readText(file, system);
+    if (text !== undefined) parseConfig(text, file.path, config);
+  }
+  const cmdline = `${system.roots.proc}/cmdline`;
+  const text = readText({ name: cmdline, path: cmdline, read: () => readFileSync(cmdline, 'latin1') }, system);
+  if (text !== undefined) parseKernelCmdline(text, cmdline, config);
+  for (const { file, line, message } of config.problems) system.log.error({ code: 'bad-line', file, line, message });
+  return config;
+}
+
+function listFiles(paths: readonly string[], system: System): ConfigFile[] {
+  const files = new Map<string, ConfigFile>();
+  const add = (path: string) => {
+    const name = basename(path);
+    if (!files.has(name)) files.set(name, { name, path, read: () => readFileSync(path, 'latin1') });
+  };
+  for (const path of paths) {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    // kmod says nothing of a path that is not there, whether it was given or is a default.
+    if (!stat) continue;
+    if (!stat.isDirectory()) {
+      add(path);
+      continue;
+    }
+    for (const entry of readdirSync(path)) {
+      if (!isConfigName(entry)) continue;
+      const file = join(path, entry);
+      if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
+        const message = `Directories inside directories are not supported: ${file}`;
+        system.log.error({ code: 'nested-directory', file, message });
+      } else {
+        add(file);
+      }
+    }
+  }
+  return [...files.values()];
+}
+
+function isConfigName(name: string): boolean {
+  return !name.startsWith('.') && name.endsWith('.conf') && name.length > '.conf'.length;
+}
+
+function readText(file: ConfigFile, system: System): string | undefined {
+  try {
+    return file.read();
+  } catch (error) {
+    // A foreign root has no command line, and a dangling link in modprobe.d is as good as no file.
+    if (codeOf(error) !== 'ENOENT') {
+      system.log.warn({ code: 'unreadable', file: file.path, message: `could not read ${file.path}: ${messageOf(error)}` });
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,143 @@
+// The nodes of a depmod index (modules.*.bin), read in place and bound-checked.
+
+import { FormatError } from '../errors.ts';
+import { MAX_ALIAS_LENGTH } from './alias.ts';
+
+/*
+ * All integers are big-endian u32. Header: magic, version (major in the high half), reference of the root.
+ * A reference is an offset (low 28 bits) with flags above it that say which parts the node has:
+ *
+ *   node: [prefix NUL] [u8 first, u8 last, (last - first + 1) references] [u32 count, count × (u32 priority, value NUL)]
+ *          NODE_PREFIX  NODE_CHILDS                                        NODE_VALUES
+ *
+ * It is a Patricia trie: the character that leads to a child is not repeated in the child's prefix.
+ */
+export const INDEX_MAGIC = 0xb007f457;
+/** Major version in the high half, minor in the low half. */
+export const INDEX_VERSION = 0x00020001;
+const HEADER_SIZE = 12;
+export const NODE_PREFIX = 0x80000000;
+export const NODE_VALUES = 0x40000000;
+export const NODE_CHILDS = 0x20000000;
+const OFFSET_MASK = 0x0fffffff;
+/** Keys are 7-bit. */
+export const LAST_CHILD = 127;
+
+/** Nodes on one path. A real trie cannot be deeper than its longest key. */
+const MAX_DEPTH = MAX_ALIAS_LENGTH;
+
+/** A value of an index with the key (for aliases: the pattern) that it is stored under. */
+export type IndexEntry = { readonly key: string; readonly value: string; readonly priority: number };
+
+/** A node's parts, as offsets into the file; 0 where a part is absent. Without children, `first` is above `last`. */
+export type IndexNode = { prefix: number; prefixEnd: number; childs: number; first: number; last: number; values: number };
+
+/** The bytes of an index as nodes. Every method throws FormatError where the file is damaged. */
+export class IndexNodes {
+  readonly #bytes: Uint8Array;
+  readonly #file: string;
+  /** Reference of the root node. */
+  readonly root: number;
+  /** Nodes that the operation under way may still visit: a damaged file may hold circles. */
+  #budget = 0;
+
+  /** @param file what messages call it */
+  constructor(bytes: Uint8Array, file: string) {
+    this.#bytes = bytes;
+    this.#file = file;
+    const magic = this.#u32(0);
+    if (magic !== INDEX_MAGIC) {
+      throw new FormatError({ file, offset: 0, expected: 'the index magic b007f457', actual: magic.toString(16).padStart(8, '0') });
+    }
+    const version = this.#u32(4);
+    if (version >>> 16 !== INDEX_VERSION >>> 16) {
+      throw new FormatError({ file, offset: 4, expected: `index version ${INDEX_VERSION >>> 16}.x`, actual: `${version >>> 16}.${version & 0xffff}` });
+    }
+    this.root = this.#u32(8);
+  }
+
+  /** Starts an operation that visits each node at most once. */
+  begin(): void {
+    this.#budget = this.#bytes.length;
+  }
+
+  byte(offset: number): number {
+    return this.#bytes[offset] ?? 0;
+  }
+
+  /** The node at `reference`, which is `depth` nodes below the root. */
+  node(reference: number, depth: number): IndexNode {
+    let offset = reference & OFFSET_MASK;
+    if (--this.#budget < 0 || depth > MAX_DEPTH) {
+      throw this.#damaged(offset, 'a tree of nodes', 'nodes that lead in a circle');
+    }
+    const node: IndexNode = { prefix: 0, prefixEnd: 0, childs: 0, first: 1, last: 0, values: 0 };
+    if (offset < HEADER_SIZE) throw this.#damaged(offset, `a node at ${HEADER_SIZE} or later`, 'a reference into the header');
+    if (reference & NODE_PREFIX) {
+      node.prefix = offset;
+      node.prefixEnd = this.#stringEnd(offset);
+      offset = node.prefixEnd + 1;
+    }
+    if (reference & NODE_CHILDS) {
+      if (offset + 2 > this.#bytes.length) throw this.#damaged(offset, 'the child range of a node', 'end of file');
+      node.first = this.byte(offset);
+      node.last = this.byte(offset + 1);
+      if (node.first > node.last || node.last > LAST_CHILD) {
+        throw this.#damaged(offset, 'a child range within 0..127', `${node.first}..${node.last}`);
+      }
+      node.childs = offset + 2;
+      offset = node.childs + 4 * (node.last - node.first + 1);
+      if (offset > this.#bytes.length) throw this.#damaged(node.childs, 'the child references of a node', 'end of file');
+    }
+    if (reference & NODE_VALUES) node.values = offset;
+    return node;
+  }
+
+  /** The reference of the child that `code` leads to, 0 where there is none. */
+  child(node: IndexNode, code: number): number {
+    return code < node.first || code > node.last ? 0 : this.#u32(node.childs + 4 * (code - node.first));
+  }
+
+  /** Merges the values of a node into a list that is sorted by ascending priority. */
+  collect(node: IndexNode, key: string, into: IndexEntry[]): void {
+    if (node.values === 0) return;
+    const count = this.#u32(node.values);
+    let offset = node.values + 4;
+    if (count > (this.#bytes.length - offset) / 5) {
+      throw this.#damaged(node.values, 'a value count that fits the file', String(count));
+    }
+    for (let i = 0; i < count; i++) {
+      const priority = this.#u32(offset);
+      const end = this.#stringEnd(offset + 4);
+      insertByPriority(into, { key, value: this.text(offset + 4, end), priority });
+      offset = end + 1;
+    }
+  }
+
+  text(from: number, to: number): string {
+    return from === to ? '' : Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length).toString('latin1', from, to);
+  }
+
+  #u32(offset: number): number {
+    const b = this.#bytes;
+    if (offset + 4 > b.length) throw this.#damaged(offset, 'four bytes', 'end of file');
+    return (((b[offset] ?? 0) << 24) | ((b[offset + 1] ?? 0) << 16) | ((b[offset + 2] ?? 0) << 8) | (b[offset + 3] ?? 0)) >>> 0;
+  }
+
+  #stringEnd(offset: number): number {
+    const end = this.#bytes.indexOf(0, offset);
+    if (end < 0) throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
+    return end;
+  }
+
+  #damaged(offset: number, expected: string, actual: string): FormatError {
+    return new FormatError({ file: this.#file, offset, expected, actual });
+  }
+}
+
+/** Ascending by priority; behind nothing of its own priority. */
+function insertByPriority(list: IndexEntry[], item: IndexEntry): void {
+  let at = list.length;
+  while (at > 0 && (list[at - 1]?.priority ?? 0) >= item.priority) at--;
+  list.splice(at, 0, item);
+}

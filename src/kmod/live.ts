@@ -1,0 +1,67 @@
+// What the running kernel says of a module: loaded, coming or going, how often used, and by whom.
+
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+
+import { codeOf } from '../errors.ts';
+import type { System } from '../system.ts';
+
+/** linux/module.h, as /sys/module/NAME/initstate spells it. */
+export type InitState = 'live' | 'coming' | 'going';
+
+/** Reads below `system.roots.sys`/module at every call: the kernel's state changes under us. Names are normalised. */
+export class LiveModules {
+  readonly #directory: string;
+
+  constructor(system: System) {
+    this.#directory = `${system.roots.sys}/module`;
+  }
+
+  /**
+   * Undefined when the module is not in the kernel as a loaded module. A directory without initstate is a module that
+   * is just coming, or built in; callers that care ask for built-in modules first.
+   */
+  state(module: string): InitState | undefined {
+    const text = this.#read(module, 'initstate');
+    if (text === 'live' || text === 'coming' || text === 'going') return text;
+    const exists = isModuleName(module) && statSync(`${this.#directory}/${module}`, { throwIfNoEntry: false })?.isDirectory();
+    return exists ? 'coming' : undefined;
+  }
+
+  /** How many users the module has; undefined when it is not loaded or the kernel cannot unload modules. */
+  refcnt(module: string): number | undefined {
+    const text = this.#read(module, 'refcnt');
+    return text === undefined ? undefined : Number.parseInt(text, 10);
+  }
+
+  /** Modules that use this one. */
+  holders(module: string): string[] {
+    if (!isModuleName(module)) return [];
+    try {
+      return readdirSync(`${this.#directory}/${module}/holders`).sort();
+    } catch (error) {
+      if (isGone(error)) return [];
+      throw error;
+    }
+  }
+
+  #read(module: string, attribute: string): string | undefined {
+    if (!isModuleName(module)) return undefined;
+    try {
+      return readFileSync(`${this.#directory}/${module}/${attribute}`, 'latin1').trim();
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A name that may become a path. */
+function isModuleName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
+}
+
+/** A module can vanish between any two reads. */
+function isGone(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'ENOTDIR';
+}

@@ -1,0 +1,24 @@
+// Three kinds of tests: unit (pure, fast), oracle (beside the real tools), vm (in real kernels, one at a time).
+
+import { defineConfig } from 'vitest/config';
+
+/** A guest under software emulation on a busy machine takes its time; its own time limits are tighter than this. */
+const VM_TIMEOUT = 300_000;
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    reporters: ['default', './test/reporter.ts'],
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/oracle/**', 'test/vm/**'] } },
+      { extends: true, test: { name: 'oracle', include: ['test/oracle/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        extends: true,
+        test: {
+          name: 'vm', include: ['test/vm/**/*.test.ts'], testTimeout: VM_TIMEOUT, hookTimeout: VM_TIMEOUT,
+          fileParallelism: false, sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
