@@ -1,0 +1,25 @@
+// What an applet is: a name, a line of help, and a function from arguments to an exit code.
+
+import type { System, SystemOptions } from '../system.ts';
+
+export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+
+/** All that an applet touches of the process it runs in. */
+export interface AppletContext {
+  /** The name it was called by, as its messages print it. */
+  readonly program: string;
+  stdout(text: string): void;
+  stderr(text: string): void;
+  readonly isTty: { readonly stdout: boolean; readonly stderr: boolean };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  openSystem(options: SystemOptions): System;
+  /** Installs handlers; the returned function takes them away again. */
+  signals(handlers: Partial<Record<Signal, () => void>>): () => void;
+}
+
+export type Applet = {
+  readonly name: string;
+  readonly summary: string;
+  /** Resolves with the exit code. Prints its own errors; a UsageError may be thrown and is printed by the caller, exit code 1. */
+  run(argv: readonly string[], context: AppletContext): Promise<number>;
+};

@@ -1,0 +1,65 @@
+// What modprobe says: kmod's texts, with the kernel's reason where kmod says "see dmesg".
+
+import type { ProbeFailure, ProbeStep } from '../kmod/probe.ts';
+
+/** The line that -v, -n and -D print for a step. The blank before absent parameters is kmod's. */
+export function stepLine(step: ProbeStep): string {
+  switch (step.action) {
+    case 'insmod':
+      return `insmod ${step.path} ${step.params}\n`;
+    case 'install':
+      return `install ${step.command} ${step.params}\n`;
+    case 'builtin':
+      return `builtin ${step.module}\n`;
+    case 'rmmod':
+      return `rmmod ${step.module}\n`;
+    case 'remove':
+      return `remove ${step.command}\n`;
+  }
+}
+
+/** Behind `could not insert 'NAME': `. */
+export function insertionReason(failure: ProbeFailure): string {
+  if (failure.syscall === 'open' || failure.syscall === 'decompress') return failure.text;
+  const kernel = failure.kernel.length > 0 ? `: ${failure.kernel.join('; ')}` : '';
+  if (failure.code === 'ENOENT') return `Unknown symbol in module, or unknown parameter${kernel || ' (see dmesg)'}`;
+  if (failure.syscall === 'sh') return 'Invalid argument';
+  return failure.text + kernel;
+}
+
+export const MODPROBE_HELP = `Usage: modprobe [OPTION]... MODULE [PARAMETER=VALUE]...
+       modprobe [OPTION]... -a MODULE...
+       modprobe [OPTION]... -r MODULE...
+Insert a module and all that it needs, or remove it.
+
+What to do
+  -a, --all               every operand is the name of a module
+  -r, --remove            remove instead of inserting
+  -D, --show-depends      print what would be done if nothing were loaded
+  -R, --show-alias        print the modules that a name stands for
+                          (also --resolve-alias)
+
+How
+  -n, --dry-run, --show   print what would be done, and do nothing
+      --first-time        fail if the module is already inserted, or removed
+  -b, --use-blacklist     the blacklist applies to plain names too
+  -i, --ignore-install, --ignore-remove
+                          no install or remove command and no softdeps of the
+                          named module
+
+Where
+  -C, --config=PATH       read this file or directory instead of modprobe.d;
+                          may be repeated
+  -d, --dirname=DIR       modules are in DIR/lib/modules
+  -S, --set-version=REL   modules of kernel release REL, not of this kernel
+
+Output
+  -q, --quiet             no errors
+  -v, --verbose           print each action
+      --json              print the plan with its reasons (with -n or -D), or
+                          what came of it, as one JSON object a line
+  -V, --version
+  -h, --help
+
+Exit status: 0 on success, 1 otherwise.
+`;

@@ -1,0 +1,109 @@
+// The command line: finds the applet by the name that was called or by the first word, runs it, and exits.
+
+import { writeSync } from 'node:fs';
+import { basename } from 'node:path';
+import { isatty } from 'node:tty';
+
+import type { Applet, AppletContext, Signal } from './applets/applet.ts';
+import { codeOf, messageOf, UsageError } from './errors.ts';
+import { openSystem } from './system.ts';
+import { VERSION } from './version.ts';
+
+type Entry = { readonly name: string; readonly summary: string; readonly load: () => Promise<Applet> };
+
+/** Applets are loaded when they are called: start-up pays for one. */
+const APPLETS: readonly Entry[] = [
+  { name: 'modprobe', summary: 'insert or remove a module and all that it needs', load: async () => (await import('./applets/modprobe.ts')).modprobe },
+  { name: 'udevd', summary: 'load the modules of devices, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
+  { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
+];
+
+/** Status of a shell for a command line that cannot be run. */
+const EXIT_USAGE = 1;
+/** 128 + SIGPIPE: what a shell reports of a program whose reader has gone. */
+const EXIT_PIPE = 141;
+
+// finit_module and poll hold threads of the libuv pool, and its default of four would let them starve file reads.
+// libuv reads the variable when the first thread is needed.
+process.env['UV_THREADPOOL_SIZE'] ??= '16';
+
+run(process.argv.slice(2), basename(process.argv[1] ?? 'tskmod').replace(/\.[cm]?js$/, '')).then(
+  (status) => process.exit(status),
+  (error: unknown) => {
+    write(2, `${error instanceof Error ? error.stack : messageOf(error)}\n`);
+    process.exit(EXIT_USAGE);
+  },
+);
+
+async function run(argv: readonly string[], called: string): Promise<number> {
+  const own = find(called);
+  if (own) return start(own, argv, called);
+  const [word, ...rest] = argv;
+  if (word === '--version' || word === '-V') {
+    write(1, `tsmodprobe ${VERSION}\n`);
+    return 0;
+  }
+  if (word === undefined || word === 'help' || word === '--help' || word === '-h') {
+    write(word === undefined ? 2 : 1, help());
+    return word === undefined ? EXIT_USAGE : 0;
+  }
+  const named = find(word);
+  if (named) return start(named, rest, word);
+  write(2, `${called}: no such applet: '${word}'\n${help()}`);
+  return EXIT_USAGE;
+}
+
+async function start(entry: Entry, argv: readonly string[], program: string): Promise<number> {
+  const applet = await entry.load();
+  try {
+    return await applet.run(argv, contextFor(program));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    write(2, `${error.message}\n`);
+    return EXIT_USAGE;
+  }
+}
+
+/** `modprobe` and `tsmodprobe` are one applet. */
+function find(name: string): Entry | undefined {
+  return APPLETS.find((applet) => name === applet.name || name === `ts${applet.name}`);
+}
+
+function help(): string {
+  const lines = APPLETS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}\n`).join('');
+  return `Usage: tskmod APPLET [ARGUMENT]...\n\nApplets (also by a link of that name, with or without "ts" before it):\n${lines}
+tskmod APPLET --help tells more.\n`;
+}
+
+function contextFor(program: string): AppletContext {
+  return {
+    program,
+    stdout: (text) => write(1, text),
+    stderr: (text) => write(2, text),
+    isTty: { stdout: isatty(1), stderr: isatty(2) },
+    env: process.env,
+    openSystem,
+    signals(handlers) {
+      const entries = Object.entries(handlers) as [Signal, () => void][];
+      for (const [signal, handler] of entries) process.on(signal, handler);
+      return () => {
+        for (const [signal, handler] of entries) process.off(signal, handler);
+      };
+    },
+  };
+}
+
+/** Writes at once: process.stdout costs a millisecond of start-up and may lose its tail at exit. */
+function write(fd: 1 | 2, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if (codeOf(error) === 'EPIPE') process.exit(EXIT_PIPE);
+      // A pipe that another program set to non-blocking: wait for its reader.
+      if (codeOf(error) !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}

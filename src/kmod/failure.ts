@@ -1,0 +1,21 @@
+// Failures of steps: from an errno, or from what was thrown on the way.
+
+import { codeOf, messageOf } from '../errors.ts';
+import { describeErrno, errnoByName } from '../system.ts';
+import type { ProbeFailure } from './probe.ts';
+
+/** The failure that a symbolic errno stands for. */
+export function errnoFailure(code: string, syscall: string): ProbeFailure {
+  const errno = errnoByName(code) ?? 0;
+  return { code, errno, syscall, text: describeErrno(errno).text, kernel: [] };
+}
+
+/** What was thrown while the file was opened, read or decompressed. */
+export function failureOf(error: unknown, path: string): ProbeFailure {
+  const code = codeOf(error);
+  const errno = code === undefined ? undefined : errnoByName(code);
+  if (code !== undefined && errno !== undefined) {
+    return { ...errnoFailure(code, 'open'), text: `could not read ${path}: ${describeErrno(errno).text}` };
+  }
+  return { ...errnoFailure('EINVAL', 'decompress'), text: messageOf(error) };
+}

@@ -1,0 +1,173 @@
+// Executes plans: the one place where modules are inserted and removed and configured commands are run.
+
+import { describeErrno, errnoByName, type Errno, O_NONBLOCK, type System } from '../system.ts';
+import type { Compression } from './compression.ts';
+import { errnoFailure, failureOf } from './failure.ts';
+import { type Attempt, GoalRun } from './goal-run.ts';
+import { KmsgTail } from './kmsg.ts';
+import type { LiveModules } from './live.ts';
+import type { ModuleSource } from './module-source.ts';
+import type { GoalResult, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
+
+/** Modules whose init runs at the same time. Each holds a thread of the libuv pool. */
+export const DEFAULT_JOBS = 8;
+
+export type LoaderOptions = { readonly jobs?: number };
+
+export type ExecuteOptions = {
+  /** Do nothing, but say all that would be done. */
+  readonly dryRun?: boolean;
+  /** Act as if nothing were loaded: only with `dryRun`. */
+  readonly ignoreLoaded?: boolean;
+  /** Called for each step that is about to be taken, in the order of the plan. */
+  readonly onStep?: (step: ProbeStep) => void;
+};
+
+/** Shared by all plans of a process: requests for one module share one load in flight. */
+export class Loader {
+  readonly #system: System;
+  readonly #source: ModuleSource;
+  readonly #live: LiveModules;
+  readonly #jobs: number;
+  readonly #inFlight = new Map<string, Promise<Attempt>>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+  #kmsg: Promise<KmsgTail | undefined> | undefined;
+  #kernelFormat: Compression | undefined | 'unread' = 'unread';
+
+  constructor(system: System, source: ModuleSource, live: LiveModules, { jobs = DEFAULT_JOBS }: LoaderOptions = {}) {
+    this.#system = system;
+    this.#source = source;
+    this.#live = live;
+    this.#jobs = jobs;
+  }
+
+  /** Never rejects for a step that fails: the result says so. */
+  async execute(plan: ProbePlan, options: ExecuteOptions = {}): Promise<ProbeResult> {
+    const started = this.#system.clock.now();
+    const goals: GoalResult[] = [];
+    for (const goal of plan.goals) goals.push(await this.#executeGoal(goal, options));
+    return { target: plan.target, goals, warnings: plan.warnings, ms: this.#since(started) };
+  }
+
+  /** Closes what was opened for all plans together. */
+  async close(): Promise<void> {
+    (await this.#kmsg)?.close();
+    this.#kmsg = undefined;
+  }
+
+  async #executeGoal(goal: ProbeGoal, options: ExecuteOptions): Promise<GoalResult> {
+    if (goal.status === 'blacklisted') return { ...goal, outcome: 'blacklisted', steps: [] };
+    if (goal.status === 'ready') return { ...goal, outcome: this.#live.state(goal.module) === 'live' ? 'live' : 'builtin', steps: [] };
+    const run = new GoalRun(goal.steps, options.onStep);
+    const results = await run.all((step, started) => this.#executeStep(step, options, started), () => this.#system.clock.now());
+    const failed = results.find((result) => result.outcome === 'failed' && result.required);
+    const own = results.findLast((result) => result.module === goal.module && (result.reason === goal.reason || result.reason.kind === 'install'));
+    const outcome = failed ? 'failed' : own?.outcome ?? 'skipped';
+    return { ...goal, outcome, ...(failed?.failure ? { failure: failed.failure } : {}), steps: results };
+  }
+
+  async #executeStep(step: ProbeStep, options: ExecuteOptions, announce: () => void): Promise<Attempt> {
+    switch (step.action) {
+      case 'builtin':
+        if (options.ignoreLoaded) announce();
+        return { outcome: 'builtin' };
+      case 'insmod':
+      case 'install':
+        if (!options.ignoreLoaded && this.#live.state(step.module) === 'live') return { outcome: 'live' };
+        announce();
+        if (options.dryRun) return { outcome: 'skipped' };
+        return step.action === 'insmod' ? this.#insert(step) : this.#runCommand(step);
+      case 'remove':
+        announce();
+        return options.dryRun ? { outcome: 'skipped' } : this.#runCommand(step);
+      case 'rmmod':
+        return this.#remove(step, options, announce);
+    }
+  }
+
+  /** Shares the load of a module that is under way for another plan. */
+  #insert(step: ProbeStep): Promise<Attempt> {
+    const underWay = this.#inFlight.get(step.module);
+    if (underWay) return underWay;
+    const attempt = this.#insertNow(step).finally(() => this.#inFlight.delete(step.module));
+    this.#inFlight.set(step.module, attempt);
+    return attempt;
+  }
+
+  async #insertNow(step: ProbeStep): Promise<Attempt> {
+    await this.#takeThread();
+    try {
+      // Only a real load pays for the decoders and for the FFI.
+      const { insertFile, kernelCompression } = await import('./insert.ts');
+      const native = await this.#system.native();
+      const kmsg = await (this.#kmsg ??= KmsgTail.open(this.#system));
+      const mark = kmsg?.mark() ?? 0;
+      if (this.#kernelFormat === 'unread') this.#kernelFormat = kernelCompression(this.#system);
+      const file = this.#source.open(step.path);
+      try {
+        const { errno, syscall } = await insertFile(file, step.params, {
+          native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark),
+        });
+        if (errno === 0) return { outcome: 'inserted' };
+        if (errno === errnoByName('EEXIST')) return { outcome: 'live' };
+        return this.#failed(errno, syscall, this.#linesAbout(step.module, kmsg?.since(mark) ?? []));
+      } finally {
+        file.close();
+      }
+    } catch (error) {
+      return { outcome: 'failed', failure: failureOf(error, step.path) };
+    } finally {
+      this.#releaseThread();
+    }
+  }
+
+  async #remove(step: ProbeStep, options: ExecuteOptions, announce: () => void): Promise<Attempt> {
+    const named = step.reason.kind !== 'dep';
+    if (this.#live.state(step.module) === undefined) return { outcome: 'not-loaded' };
+    const users = this.#live.refcnt(step.module);
+    if (users !== 0) {
+      // What the module needed may well be needed by others too.
+      if (!named) return { outcome: 'skipped' };
+      if (users !== undefined) return { outcome: 'failed', failure: { ...errnoFailure('EAGAIN', 'delete_module'), text: 'in use' } };
+    }
+    announce();
+    if (options.dryRun) return { outcome: 'skipped' };
+    const native = await this.#system.native();
+    const errno = native.deleteModule(step.module, O_NONBLOCK);
+    if (errno === 0) return { outcome: 'removed' };
+    return errno === errnoByName('ENOENT') ? { outcome: 'not-loaded' } : this.#failed(errno, 'delete_module', []);
+  }
+
+  async #runCommand(step: ProbeStep): Promise<Attempt> {
+    const { runShellCommand } = await import('./command.ts');
+    return runShellCommand(step, this.#system.env);
+  }
+
+  #failed(errno: Errno, syscall: string, kernel: readonly string[]): Attempt {
+    const { code, text } = describeErrno(errno);
+    return { outcome: 'failed', failure: { code, errno, syscall, text, kernel } };
+  }
+
+  /** With several loads under way, only lines that name the module are surely about it. */
+  #linesAbout(module: string, lines: readonly string[]): readonly string[] {
+    const own = lines.filter((line) => line.replaceAll('-', '_').includes(module));
+    return own.length > 0 || this.#running > 1 ? own : lines;
+  }
+
+  async #takeThread(): Promise<void> {
+    if (this.#running >= this.#jobs) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#running++;
+  }
+
+  /** Hands the place to the next in line, if any. */
+  #releaseThread(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#running--;
+  }
+
+  #since(started: number): number {
+    return this.#system.clock.now() - started;
+  }
+}
