@@ -18,6 +18,14 @@ export const NETLINK_KOBJECT_UEVENT = 15;
 export const UEVENT_GROUP_KERNEL = 1;
 export const UEVENT_GROUP_UDEV = 2;
 
+/**
+ * What UV_THREADPOOL_SIZE should at least be where modules are loaded: each finit_module occupies a thread of libuv's pool
+ * for as long as the driver's init runs, and files are read by the same threads (4 by default). libuv reads the variable
+ * when the pool is first used; setting process.env in the first line of a CommonJS program is early enough, in an ESM one
+ * on Node 20 it is not.
+ */
+export const THREADPOOL_SIZE = 8;
+
 /** The outcome of a call: 0 on success, else the positive errno of that very call. */
 export type Errno = number;
 
@@ -56,7 +64,7 @@ export type UeventSocketOptions = {
   readonly onError: (errno: Errno) => void;
 };
 
-/** An open uevent socket. It never keeps the process from exiting by itself. */
+/** An open uevent socket. It keeps the event loop alive until close(); it never keeps process.exit() from returning. */
 export interface UeventSocket {
   /** The size that the kernel granted, as SO_RCVBUF reports it (twice the usable bytes). */
   readonly receiveBuffer: number;
@@ -86,7 +94,7 @@ export interface Native {
   deleteModule(name: string, flags: number): Errno;
   /** A file descriptor in memory (close-on-exec) that the caller closes, or the errno. */
   memfdCreate(name: string): { readonly fd: number } | { readonly errno: Errno };
-  /** lseek(2) to the end: the position, or the errno. For /dev/kmsg, which Node cannot seek. */
+  /** lseek(2) to the end: 0, or the errno. For /dev/kmsg, which Node cannot seek. */
   seekEnd(fd: number): Errno;
   openUeventSocket(options: UeventSocketOptions): { readonly socket: UeventSocket } | { readonly errno: Errno; readonly syscall: string };
   /** Sends one datagram to a unix socket (sd_notify): `@name` is the abstract namespace. */

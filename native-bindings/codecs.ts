@@ -1,0 +1,157 @@
+// Decompression by the C libraries liblzma and libzstd, where they are installed.
+
+import { LimitError, messageOf } from '../src/errors.ts';
+import type { CFunction, Koffi } from './koffi.ts';
+import type { NativeCodec } from './native.ts';
+
+const LIBLZMA = 'liblzma.so.5';
+const LIBZSTD = 'libzstd.so.1';
+
+/** Bytes that liblzma may allocate: `xz -9` needs 65 MiB for its dictionary, kernels are built with less. */
+const LZMA_MEMORY_LIMIT = 128 * 1024 * 1024;
+
+/** lzma/base.h and lzma/container.h. */
+const LZMA_OK = 0;
+const LZMA_STREAM_END = 1;
+const LZMA_FINISH = 3;
+const LZMA_TELL_UNSUPPORTED_CHECK = 0x02;
+const LZMA_CONCATENATED = 0x08;
+const LZMA_ERRORS: Readonly<Record<number, string>> = {
+  3: 'the check of the data is of an unsupported type',
+  5: 'out of memory',
+  6: `more than ${LZMA_MEMORY_LIMIT} bytes of memory are needed`,
+  7: 'not an xz file',
+  8: 'unsupported options',
+  9: 'the data is corrupt',
+  10: 'the data is cut short',
+  11: 'programming error',
+};
+
+/*
+ * struct lzma_stream on 64-bit (lzma/base.h):
+ *   0 next_in *   8 avail_in (8)  16 total_in (8)  24 next_out *  32 avail_out (8)  40 total_out (8)
+ *  48 allocator *  56 internal *  64 four reserved pointers  96 four reserved integers (8 each)  128 two enums  136 end
+ */
+const LZMA_STREAM_SIZE = 136;
+
+/** zstd_errors.h: ZSTD_getErrorName of ZSTD_error_dstSize_tooSmall. */
+const ZSTD_TOO_SMALL = 'Destination buffer is too small';
+
+/** The first guess at the output: modules shrink to a quarter. */
+const EXPECTED_RATIO = 4;
+const SMALLEST_OUTPUT = 64 * 1024;
+
+/** The codecs of this machine; a library is looked for when its codec is first asked for. */
+export function openCodecs(koffi: Koffi): { readonly xz: () => NativeCodec | undefined; readonly zstd: () => NativeCodec | undefined } {
+  return { xz: once(() => openXz(koffi)), zstd: once(() => openZstd(koffi)) };
+}
+
+function once<Value>(open: () => Value): () => Value {
+  let opened: { readonly value: Value } | undefined;
+  return () => (opened ??= { value: open() }).value;
+}
+
+type Prototype = readonly [result: string, parameters: string[]];
+
+/** undefined where the library is not installed or lacks a function; our own decoders take its place then. */
+function bind<Name extends string>(
+  koffi: Koffi,
+  library: string,
+  functions: Readonly<Record<Name, Prototype>>,
+): Readonly<Record<Name, CFunction>> | undefined {
+  try {
+    const loaded = koffi.load(library);
+    const bound: Partial<Record<Name, CFunction>> = {};
+    for (const name of Object.keys(functions) as Name[]) {
+      const [result, parameters]: Prototype = functions[name];
+      bound[name] = loaded.func(name, result, parameters);
+    }
+    return bound as Record<Name, CFunction>;
+  } catch (error) {
+    if (/^(Failed to load shared library|Cannot find function)/.test(messageOf(error))) return undefined;
+    throw error;
+  }
+}
+
+function openXz(koffi: Koffi): NativeCodec | undefined {
+  const lzma = bind(koffi, LIBLZMA, {
+    lzma_stream_decoder: ['int', ['void *', 'uint64', 'uint32']],
+    lzma_code: ['int', ['void *', 'int']],
+    lzma_end: ['void', ['void *']],
+  });
+  if (!lzma) return undefined;
+
+  const decompress = (data: Uint8Array, limit: number): Uint8Array => {
+    // All zero is LZMA_STREAM_INIT.
+    const stream = Buffer.from(new ArrayBuffer(LZMA_STREAM_SIZE));
+    const flags = LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK;
+    const begun: number = lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, flags);
+    if (begun !== LZMA_OK) throw decoderError(LIBLZMA, LZMA_ERRORS[begun] ?? `error ${begun}`);
+    try {
+      if (data.length > 0) stream.writeBigUInt64LE(koffi.address(data), 0);
+      stream.writeBigUInt64LE(BigInt(data.length), 8);
+      // One byte beyond the limit shows that there is more.
+      const expected = Math.max(data.length * EXPECTED_RATIO, SMALLEST_OUTPUT);
+      let output: Buffer = Buffer.allocUnsafeSlow(Math.min(expected, limit + 1));
+      let length = 0;
+      for (;;) {
+        stream.writeBigUInt64LE(koffi.address(output) + BigInt(length), 24);
+        stream.writeBigUInt64LE(BigInt(output.length - length), 32);
+        const code: number = lzma.lzma_code(stream, LZMA_FINISH);
+        length = output.length - Number(stream.readBigUInt64LE(32));
+        if (length > limit) throw limitError(LIBLZMA, limit);
+        if (code === LZMA_STREAM_END) return trimmed(output, length);
+        if (code !== LZMA_OK) throw decoderError(LIBLZMA, LZMA_ERRORS[code] ?? `error ${code}`);
+        if (length === output.length) output = grown(output, limit + 1);
+      }
+    } finally {
+      lzma.lzma_end(stream);
+    }
+  };
+  return { library: LIBLZMA, decompress };
+}
+
+function grown(output: Buffer, maximum: number): Buffer {
+  const larger = Buffer.allocUnsafeSlow(Math.min(output.length * 2, maximum));
+  output.copy(larger);
+  return larger;
+}
+
+function openZstd(koffi: Koffi): NativeCodec | undefined {
+  const zstd = bind(koffi, LIBZSTD, {
+    ZSTD_decompress: ['size_t', ['void *', 'size_t', 'void *', 'size_t']],
+    ZSTD_decompressBound: ['uint64', ['void *', 'size_t']],
+    ZSTD_isError: ['uint', ['size_t']],
+    ZSTD_getErrorName: ['str', ['size_t']],
+  });
+  if (!zstd) return undefined;
+
+  const decompress = (data: Uint8Array, limit: number): Uint8Array => {
+    // For ZSTD_decompress no frame at all is a success; for us it is a truncated file.
+    if (data.length === 0) throw decoderError(LIBZSTD, 'the data is empty');
+    // Over all frames. An upper bound where a frame does not tell its size, and only a claim where it does.
+    const bound: number | bigint = zstd.ZSTD_decompressBound(data, data.length);
+    if (zstd.ZSTD_isError(bound) !== 0) throw decoderError(LIBZSTD, 'not a zstd file, or cut short');
+    const output = Buffer.allocUnsafeSlow(Math.min(Number(bound), limit));
+    const result: number | bigint = zstd.ZSTD_decompress(output, output.length, data, data.length);
+    if (zstd.ZSTD_isError(result) !== 0) {
+      const text: string = zstd.ZSTD_getErrorName(result);
+      throw text === ZSTD_TOO_SMALL && bound > limit ? limitError(LIBZSTD, limit) : decoderError(LIBZSTD, text);
+    }
+    return trimmed(output, Number(result));
+  };
+  return { library: LIBZSTD, decompress };
+}
+
+/** Guesses at the size may be far too large; what is returned should not hold on to that. */
+function trimmed(output: Buffer, length: number): Uint8Array {
+  return length * 2 < output.length ? Buffer.from(output.subarray(0, length)) : output.subarray(0, length);
+}
+
+function limitError(library: string, limit: number): LimitError {
+  return new LimitError({ file: library, limit: 'decompressed size', maximum: limit });
+}
+
+function decoderError(library: string, text: string): Error {
+  return new Error(`${library}: ${text}`);
+}

@@ -1,0 +1,132 @@
+// The command line of tsudevd: its options, its help, and what they come to.
+
+import { UsageError } from '../errors.ts';
+import type { LogLevel } from '../system.ts';
+import { getopt } from './getopt.ts';
+import type { OptionSpec } from './getopt.ts';
+import { LOG_LEVELS, logLevelOf } from './log.ts';
+
+export type UdevdCommand = {
+  readonly mode: 'daemon' | 'coldplug' | 'dry-run' | 'help' | 'version';
+  readonly skipColdplug: boolean;
+  readonly json: boolean;
+  readonly root: string | undefined;
+  readonly sysfs: string | undefined;
+  readonly modules: string | undefined;
+  readonly release: string | undefined;
+  readonly configPaths: readonly string[] | undefined;
+  readonly readyFd: number | undefined;
+  readonly logLevel: LogLevel;
+  readonly logTarget: 'stderr' | 'kmsg';
+  readonly jobs: number | undefined;
+  readonly settleMs: number;
+};
+
+/** As many modules may load at a time; each takes a thread. */
+const JOBS_MAX = 64;
+const SETTLE_MS = 300;
+const SETTLE_MAX_MS = 60_000;
+/** Where descriptors end that a shell or supervisor would hand over (kernel: sysctl fs.nr_open). */
+const FD_MAX = 1 << 20;
+
+const OPTIONS: readonly OptionSpec[] = [
+  { long: 'coldplug-only' },
+  { long: 'dry-run', short: 'n' },
+  { long: 'no-coldplug' },
+  { long: 'sysfs', argument: 'required' },
+  { long: 'modules', argument: 'required' },
+  { long: 'root', argument: 'required' },
+  { long: 'release', short: 'S', argument: 'required' },
+  { long: 'config', short: 'C', argument: 'required' },
+  { long: 'ready-fd', argument: 'required' },
+  { long: 'settle', argument: 'required' },
+  { long: 'jobs', short: 'j', argument: 'required' },
+  { long: 'log-level', short: 'l', argument: 'required' },
+  { long: 'log-target', argument: 'required' },
+  { long: 'json' },
+  { long: 'help', short: 'h' },
+  { long: 'version', short: 'V' },
+];
+
+export function udevdHelp(program: string): string {
+  return `Usage: ${program} [OPTION]...
+
+Loads the kernel modules of the devices in /sys, then those of each device that the kernel adds.
+
+Modes (the default is to stay and listen):
+      --coldplug-only      Load for the devices that are there, print a summary, exit
+  -n, --dry-run            Print what would be loaded and why; load nothing. Needs no privilege
+      --no-coldplug        Stay, and leave the devices that are there already alone
+
+Where to look:
+      --root DIR           A directory that looks like /: all of the following are below it
+      --sysfs DIR          Read DIR instead of /sys
+      --modules DIR        Read DIR/lib/modules (as modprobe -d)
+  -S, --release RELEASE    The kernel release whose modules are meant, not uname -r
+  -C, --config PATH        Read this file or directory instead of modprobe.d; may be repeated
+
+How:
+  -j, --jobs N             Load up to N modules at a time
+      --settle MS          With --coldplug-only: how long nothing new must appear (default ${SETTLE_MS})
+      --ready-fd N         Write a newline to descriptor N when the coldplug has settled
+  -l, --log-level LEVEL    ${LOG_LEVELS.join(', ')}
+      --log-target TARGET  stderr or kmsg
+      --json               Print results as JSON: one object, or one a line when staying
+  -h, --help               Print this
+  -V, --version            Print the version
+
+$NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1 (sd_notify). SIGHUP, or a change of modprobe.d or of
+the module indexes, reloads. SIGTERM and SIGINT stop after the loads under way.
+
+Exit code: 0 when settled or stopped, whatever became of single modules: a driver without its hardware is
+everyday, and the summary lists the rest. 1 when the machine cannot be examined (no /sys, no module tree, no
+socket), when a coldplug was interrupted, and when the command line is wrong.
+`;
+}
+
+/** Throws UsageError. */
+export function parseUdevdCommand(argv: readonly string[], program: string): UdevdCommand {
+  const { options, operands } = getopt(argv, OPTIONS, program);
+  if (operands.length > 0) throw new UsageError(`${program}: unexpected argument '${operands[0]}'`);
+  const has = (name: string): boolean => options.some((option) => option.name === name);
+  const all = (name: string): readonly string[] => options.filter((option) => option.name === name).map(({ value }) => value);
+  const last = (name: string): string | undefined => all(name).at(-1);
+  const number = (name: string, minimum: number, maximum: number): number | undefined => {
+    const text = last(name);
+    if (text === undefined) return undefined;
+    const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : -1;
+    if (value < minimum || value > maximum) throw new UsageError(`${program}: --${name} takes a number from ${minimum} to ${maximum}, not '${text}'`);
+    return value;
+  };
+
+  let mode: UdevdCommand['mode'] = 'daemon';
+  if (has('coldplug-only')) mode = 'coldplug';
+  if (has('dry-run')) mode = 'dry-run';
+  if (has('version')) mode = 'version';
+  if (has('help')) mode = 'help';
+  if (has('no-coldplug') && (mode === 'coldplug' || mode === 'dry-run')) {
+    throw new UsageError(`${program}: --no-coldplug leaves nothing to do with --${mode === 'coldplug' ? 'coldplug-only' : 'dry-run'}`);
+  }
+  const levelText = last('log-level');
+  // The modes that end print their results; a daemon's log is all there is to see of it.
+  const logLevel = levelText === undefined ? (mode === 'daemon' ? 'info' : 'notice') : logLevelOf(levelText);
+  if (!logLevel) throw new UsageError(`${program}: --log-level takes ${LOG_LEVELS.join(', ')}, not '${levelText}'`);
+  const logTarget = last('log-target') ?? 'stderr';
+  if (logTarget !== 'stderr' && logTarget !== 'kmsg') throw new UsageError(`${program}: --log-target takes stderr or kmsg, not '${logTarget}'`);
+  return {
+    mode,
+    skipColdplug: has('no-coldplug'),
+    json: has('json'),
+    root: last('root'),
+    sysfs: last('sysfs'),
+    modules: last('modules'),
+    release: last('release'),
+    configPaths: has('config') ? all('config') : undefined,
+    // 0 to 2 are the standard streams.
+    readyFd: number('ready-fd', 3, FD_MAX),
+    logLevel,
+    logTarget,
+    jobs: number('jobs', 1, JOBS_MAX),
+    settleMs: number('settle', 0, SETTLE_MAX_MS) ?? SETTLE_MS,
+  };
+}

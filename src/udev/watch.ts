@@ -1,0 +1,70 @@
+// The files whose change makes the daemon read its configuration again: modprobe.d, rules, and the module indexes.
+
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import { messageOf } from '../errors.ts';
+import type { System } from '../system.ts';
+
+/** depmod writes a dozen files and editors write twice: one reload is enough for all. */
+export const RELOAD_DEBOUNCE_MS = 300;
+
+export type WatchOptions = {
+  /** Configuration and rules directories; those that are not there yet are noticed when they come. */
+  readonly directories: readonly string[];
+  /** The directory of `modules.*`. Nothing below it is watched: a module tree has thousands of directories and files. */
+  readonly indexDirectory?: string;
+  readonly onChange: (path: string) => void;
+  /** RELOAD_DEBOUNCE_MS when absent. */
+  readonly debounceMs?: number;
+};
+
+export interface ConfigWatch {
+  close(): Promise<void>;
+}
+
+/** Resolves when the watches are set. Calls `onChange` with the last path that changed, after a quiet spell. */
+export async function watchConfig(system: System, options: WatchOptions): Promise<ConfigWatch> {
+  const { directories, indexDirectory, onChange, debounceMs = RELOAD_DEBOUNCE_MS } = options;
+  const { watch } = await import('chokidar');
+  const wanted = indexDirectory === undefined ? directories : [...directories, indexDirectory];
+  const isWatched = (path: string): boolean => (
+    wanted.some((directory) => path === directory || directory.startsWith(path === '/' ? path : `${path}/`))
+    || directories.some((directory) => path.startsWith(`${directory}/`))
+    || (indexDirectory !== undefined && path.startsWith(`${indexDirectory}/modules.`))
+  );
+  const watcher = watch(wanted.map(nearestDirectory), {
+    ignoreInitial: true,
+    // The daemon lives by its socket; this must not keep it from exiting.
+    persistent: false,
+    // A masked file is a link to /dev/null, and that is not to be watched.
+    followSymlinks: false,
+    ignored: (path) => !isWatched(path),
+  });
+  let timer = new AbortController();
+  watcher.on('all', (_event, path) => {
+    timer.abort();
+    timer = new AbortController();
+    const { signal } = timer;
+    void system.clock.sleep(debounceMs, signal).then(() => onChange(path), (error: unknown) => {
+      if (!signal.aborted) system.log.error({ code: 'watch-failed', message: messageOf(error) });
+    });
+  });
+  watcher.on('error', (error) => {
+    system.log.warn({ code: 'watch-failed', message: `watching the configuration: ${messageOf(error)}; send SIGHUP after a change` });
+  });
+  await new Promise<void>((resolve) => watcher.once('ready', resolve));
+  system.log.debug({ code: 'watching', message: `watching ${wanted.join(', ')}` });
+  return {
+    async close() {
+      timer.abort();
+      await watcher.close();
+    },
+  };
+}
+
+/** The directory, or where it is not there yet the closest one above it: there it will show. */
+function nearestDirectory(directory: string): string {
+  const isThere = statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isThere || directory === dirname(directory) ? directory : nearestDirectory(dirname(directory));
+}

@@ -1,0 +1,46 @@
+// Tests of the command line of tskmod vm. What it boots is tested in test/vm.
+
+import { describe, expect, it } from 'vitest';
+
+import { parseVmArguments, runVmApplet } from '../../src/applets/vm.ts';
+
+describe('parseVmArguments', () => {
+  it('reads every option, and leaves those after the command to it', () => {
+    const argv = [
+      '--kernel', '6.1', '--machine=q35', '--memory', '512', '--smp', '2', '--device', 'a', '--device', 'b', '--file', '/a:b:/c', '--overlay', 'o',
+      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--json', 'ls', '--color',
+    ];
+    expect(parseVmArguments(argv)).toEqual({
+      json: true,
+      options: {
+        command: ['ls', '--color'], kernel: '6.1', modulesDirectory: undefined, machine: 'q35', memoryMiB: 512, cpus: 2, devices: ['a', 'b'],
+        files: [{ source: '/a:b', target: '/c' }], overlays: ['o'], node: 'n', helper: 'none', append: 'x y', boot: 'bzimage',
+        outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's',
+      },
+    });
+  });
+
+  it('takes one word as a script', () => {
+    expect(parseVmArguments(['--', 'echo a; exit 3'])).toMatchObject({ json: false, options: { command: 'echo a; exit 3', boot: 'pvh' } });
+  });
+});
+
+describe('tskmod vm', () => {
+  it.each([
+    [[], 'what is the guest to run? See tskmod vm --help'],
+    [['--machine', 'pdp11', 'true'], '--machine pdp11: there are minimal and q35'],
+    [['--memory', '1G', 'true'], '--memory 1G: not a positive number'],
+    [['--file', 'a:b', 'true'], '--file a:b: not SRC:DEST with an absolute DEST'],
+    [['--frob', 'true'], "tskmod vm: unrecognized option '--frob'"],
+  ])('refuses %j with 126', async (argv, message) => {
+    const errors: string[] = [];
+    const status = await runVmApplet(argv, { stdout: () => undefined, stderr: (text) => errors.push(text), isTty: false });
+    expect([status, errors.join('')]).toEqual([126, `${message.startsWith('tskmod') ? '' : 'tskmod vm: '}${message}\n`]);
+  });
+
+  it('prints its usage', async () => {
+    const output: string[] = [];
+    expect(await runVmApplet(['--help'], { stdout: (text) => output.push(text), stderr: () => undefined, isTty: true })).toBe(0);
+    expect(output.join('')).toMatch(/^usage: tskmod vm /);
+  });
+});
