@@ -46,7 +46,9 @@ export class Loader {
   async execute(plan: ProbePlan, options: ExecuteOptions = {}): Promise<ProbeResult> {
     const started = this.#system.clock.now();
     const goals: GoalResult[] = [];
-    for (const goal of plan.goals) goals.push(await this.#executeGoal(goal, options));
+    // What is announced comes in the plan's order; silent plans need not wait for one goal before the next.
+    if (options.onStep) for (const goal of plan.goals) goals.push(await this.#executeGoal(goal, options));
+    else goals.push(...await Promise.all(plan.goals.map((goal) => this.#executeGoal(goal, options))));
     return { target: plan.target, goals, warnings: plan.warnings, ms: this.#since(started) };
   }
 

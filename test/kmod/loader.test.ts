@@ -1,0 +1,194 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+
+import { MODULE_INIT_COMPRESSED_FILE } from '../../src/system.ts';
+import type { ProbeResult } from '../../src/kmod/probe.ts';
+import { IMAGE, machine, tree } from './machine.ts';
+
+const outcomes = (result: ProbeResult) => result.goals.map((goal) => ({
+  [goal.module]: goal.outcome, steps: goal.steps.map((step) => `${step.module} ${step.outcome}`),
+}));
+
+describe('execute', () => {
+  it('inserts what a plan says, needed modules first', async () => {
+    const { kmod, native } = machine();
+    const result = await kmod.execute(kmod.plan('xfs', { params: 'b=2' }));
+    expect(outcomes(result)).toEqual([{
+      xfs: 'inserted', steps: ['crc32c_generic inserted', 'crc32c_intel inserted', 'libcrc32c inserted', 'xfs inserted'],
+    }]);
+    expect(native.loads.map(({ module, params }) => `${module} ${params}`))
+      .toEqual(['crc32c_generic ', 'crc32c_intel ', 'libcrc32c ', 'xfs a=1 b=2']);
+    expect(native.loads[3]?.image).toEqual(Uint8Array.from(IMAGE));
+  });
+
+  it('takes EEXIST for success, and skips what is live', async () => {
+    const { kmod, native } = machine({ 'sys/module/libcrc32c/initstate': 'live\n' }, {
+      answers: [{ call: 'finitModule', module: 'xfs', errno: 17 }],
+    });
+    expect(outcomes(await kmod.execute(kmod.plan('xfs')))).toEqual([{
+      xfs: 'live', steps: ['crc32c_generic inserted', 'crc32c_intel inserted', 'libcrc32c live', 'xfs live'],
+    }]);
+    expect(native.loads.map(({ module }) => module)).toEqual(['crc32c_generic', 'crc32c_intel']);
+  });
+
+  it('goes on without a softdep that fails', async () => {
+    const { kmod } = machine({}, { answers: [{ call: 'finitModule', module: 'crc32c_intel', errno: 19 }] });
+    expect(outcomes(await kmod.execute(kmod.plan('xfs')))).toEqual([{
+      xfs: 'inserted', steps: ['crc32c_generic inserted', 'crc32c_intel failed', 'libcrc32c inserted', 'xfs inserted'],
+    }]);
+  });
+
+  it('stops where a needed module fails, and says why', async () => {
+    const { kmod } = machine({}, { answers: [{ call: 'finitModule', module: 'libcrc32c', errno: 129 }] });
+    const result = await kmod.execute(kmod.plan('xfs'));
+    expect(outcomes(result)).toEqual([{
+      xfs: 'failed', steps: ['crc32c_generic inserted', 'crc32c_intel inserted', 'libcrc32c failed', 'xfs skipped'],
+    }]);
+    expect(result.goals[0]?.failure).toEqual({
+      code: 'EKEYREJECTED', errno: 129, syscall: 'finit_module', text: 'Key was rejected by service', kernel: [],
+    });
+  });
+
+  it('says which file is gone', async () => {
+    const { root, kmod } = machine();
+    rmSync(tree(root, 'kernel/e1000e.ko'));
+    const result = await kmod.execute(kmod.plan('e1000e'));
+    expect(result.goals[0]?.failure).toEqual({
+      code: 'ENOENT', errno: 2, syscall: 'open', kernel: [],
+      text: `could not read ${tree(root, 'kernel/e1000e.ko')}: No such file or directory`,
+    });
+  });
+
+  it('shares a load between plans, and waits for it', async () => {
+    let finish: (() => void) | undefined;
+    const until = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const { kmod, native } = machine({}, { answers: [{ call: 'finitModule', module: 'msghandler', errno: 0, until }] });
+    const both = [kmod.execute(kmod.plan('msghandler')), kmod.execute(kmod.plan('devintf'))];
+    finish?.();
+    const results = await Promise.all(both);
+    expect(results.flatMap(outcomes)).toEqual([
+      { msghandler: 'inserted', steps: ['msghandler inserted', 'msghandler inserted', 'devintf inserted'] },
+      { devintf: 'inserted', steps: ['msghandler inserted', 'devintf inserted'] },
+    ]);
+    const calls = native.calls.filter(({ call }) => call === 'finitModule').map((call) => 'module' in call && call.module);
+    expect(calls.indexOf('msghandler')).toBe(0);
+    expect(calls.indexOf('devintf')).toBeGreaterThan(0);
+  });
+
+  it('runs no more loads at a time than it may', async () => {
+    const { system } = machine();
+    const { Loader } = await import('../../src/kmod/loader.ts');
+    const { LiveModules } = await import('../../src/kmod/live.ts');
+    let running = 0;
+    let most = 0;
+    const source = {
+      kind: 'tree' as const, release: '', name: '', readIndex: () => undefined, resolve: (path: string) => path, exists: () => true,
+      open: (path: string) => ({ path, size: IMAGE.length, fd: undefined, read: () => IMAGE, close: () => undefined }),
+    };
+    const native = await system.native();
+    const counting = {
+      ...native,
+      finitModule: async () => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running--;
+        return 0;
+      },
+    };
+    const loader = new Loader({ ...system, native: async () => counting }, source, new LiveModules(system), { jobs: 2 });
+    const steps = ['a', 'b', 'c', 'd', 'e'].map((module) => ({
+      action: 'insmod' as const, module, path: module, params: '', reason: { kind: 'requested' as const, from: module }, after: [], required: true,
+    }));
+    const plan = { target: 'x', goals: [{ module: 'a', reason: { kind: 'requested' as const, from: 'a' }, status: 'load' as const, steps }], warnings: [] };
+    expect(outcomes(await loader.execute(plan))[0]?.steps).toEqual(['a inserted', 'b inserted', 'c inserted', 'd inserted', 'e inserted']);
+    expect(most).toBe(2);
+  });
+
+  it('does nothing in a dry run but say what it would do, in order', async () => {
+    const { kmod, native } = machine({ 'sys/module/crc32c_intel/initstate': 'live\n' });
+    const said: string[] = [];
+    await kmod.execute(kmod.plan('xfs'), { dryRun: true, onStep: (step) => said.push(step.module) });
+    expect(said).toEqual(['crc32c_generic', 'libcrc32c', 'xfs']);
+    expect(native.calls).toEqual([]);
+  });
+
+  it('runs install commands with the parameters and the name of the module', async () => {
+    const { root, kmod } = machine();
+    writeFileSync(`${root}/etc/modprobe.d/b.conf`, `install msghandler echo $CMDLINE_OPTS $MODPROBE_MODULE > ${root}/ran\noptions msghandler p=1\n`);
+    writeFileSync(`${root}/${'etc/modprobe.d/a.conf'}`, 'install e1000e exit 3\n');
+    kmod.reload();
+    writeFileSync(tree(root, 'modules.softdep'), '');
+    expect(outcomes(await kmod.execute(kmod.plan('msghandler')))).toEqual([{ msghandler: 'ran', steps: ['msghandler ran'] }]);
+    const result = await kmod.execute(kmod.plan('e1000e'));
+    expect(result.goals[0]?.failure).toEqual({ code: 'EINVAL', errno: 22, syscall: 'sh', text: 'retcode 768', kernel: [] });
+  });
+});
+
+describe('compressed modules', () => {
+  const compressed = { 'lib/modules/6.12.0-test/kernel/e1000e.ko': gzipSync(IMAGE) };
+  const calls = ({ native }: ReturnType<typeof machine>) => native.calls.flatMap((call) =>
+    call.call === 'finitModule' ? [`finit flags ${call.flags}`] : call.call === 'memfdCreate' ? ['memfd'] : call.call === 'initModule' ? ['init'] : []);
+
+  it('go to the kernel as they are where it decompresses that format', async () => {
+    const gz = machine({ ...compressed, 'sys/module/compression': 'gzip\n' });
+    await gz.kmod.execute(gz.kmod.plan('e1000e'));
+    expect(calls(gz)).toEqual([`finit flags ${MODULE_INIT_COMPRESSED_FILE}`]);
+  });
+
+  it.each(['xz\n', undefined])('are decompressed by us where it decompresses %j', async (format) => {
+    const gz = machine({ ...compressed, ...(format === undefined ? {} : { 'sys/module/compression': format }) });
+    await gz.kmod.execute(gz.kmod.plan('e1000e'));
+    expect(calls(gz)).toEqual(['memfd', 'finit flags 0']);
+    expect(gz.native.loads[0]?.image).toEqual(Uint8Array.from(IMAGE));
+  });
+
+  it.each([['EOPNOTSUPP', 95], ['EINVAL', 22], ['ENOEXEC', 8]])('are decompressed by us where the kernel refuses with %s', async (_, errno) => {
+    const gz = machine({ ...compressed, 'sys/module/compression': 'gzip\n' }, {
+      answers: [{ call: 'finitModule', errno, times: 1 }],
+    });
+    expect(outcomes(await gz.kmod.execute(gz.kmod.plan('e1000e')))).toEqual([{ e1000e: 'inserted', steps: ['e1000e inserted'] }]);
+    expect(calls(gz)).toEqual([`finit flags ${MODULE_INIT_COMPRESSED_FILE}`, 'memfd', 'finit flags 0']);
+  });
+
+  it('go through init_module on a kernel without finit_module or memfds', async () => {
+    const gz = machine(compressed, { answers: [{ call: 'finitModule', errno: 38 }, { call: 'memfdCreate', errno: 38 }] });
+    expect(outcomes(await gz.kmod.execute(gz.kmod.plan('e1000e')))).toEqual([{ e1000e: 'inserted', steps: ['e1000e inserted'] }]);
+    expect(calls(gz)).toEqual(['memfd', 'init']);
+  });
+
+  it('that are damaged are a failure with the place of the damage', async () => {
+    const gz = machine({ ...compressed, 'lib/modules/6.12.0-test/kernel/e1000e.ko': gzipSync(IMAGE).subarray(0, 20) });
+    const result = await gz.kmod.execute(gz.kmod.plan('e1000e'));
+    expect(result.goals[0]?.failure?.text).toContain(tree(gz.root, 'kernel/e1000e.ko'));
+    expect(gz.native.loads).toEqual([]);
+  });
+});
+
+describe('removal', () => {
+  const loaded = { 'sys/module/xfs/initstate': 'live\n', 'sys/module/xfs/refcnt': '0\n', 'sys/module/libcrc32c/initstate': 'live\n', 'sys/module/libcrc32c/refcnt': '0\n' };
+
+  it('unloads the module and what nobody needs any more', async () => {
+    const { kmod, native } = machine(loaded);
+    expect(outcomes(await kmod.execute(kmod.plan('xfs', { action: 'remove' })))).toEqual([{ xfs: 'removed', steps: ['xfs removed', 'libcrc32c removed'] }]);
+    expect(native.calls).toEqual([
+      { call: 'deleteModule', module: 'xfs', flags: 0o4000 }, { call: 'deleteModule', module: 'libcrc32c', flags: 0o4000 },
+    ]);
+  });
+
+  it('leaves what is in use, and says so of the named module', async () => {
+    const used = machine({ ...loaded, 'sys/module/libcrc32c/refcnt': '1\n' });
+    expect(outcomes(await used.kmod.execute(used.kmod.plan('xfs', { action: 'remove' })))).toEqual([{ xfs: 'removed', steps: ['xfs removed', 'libcrc32c skipped'] }]);
+    const busy = machine({ ...loaded, 'sys/module/xfs/refcnt': '2\n' });
+    const result = await busy.kmod.execute(busy.kmod.plan('xfs', { action: 'remove' }));
+    expect(result.goals[0]?.failure).toMatchObject({ code: 'EAGAIN', text: 'in use' });
+    expect(busy.native.calls).toEqual([]);
+  });
+
+  it('is content with a module that is not there', async () => {
+    const { kmod } = machine();
+    expect(outcomes(await kmod.execute(kmod.plan('xfs', { action: 'remove' })))).toEqual([{ xfs: 'not-loaded', steps: ['xfs not-loaded', 'libcrc32c not-loaded'] }]);
+  });
+});

@@ -1,0 +1,115 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+
+import { moduleNameOfPath } from '../../src/kmod/alias.ts';
+import { random } from '../random.ts';
+import { debianTree, type Run, run, runKmod, runOurs, type Tree, whyNoKmod } from './oracle.ts';
+
+/** Words for one command line; the kernel allows 2 MiB of them. */
+const BATCH = 3000;
+
+const scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-config-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const trees = new Map<string, Tree | string>();
+for (const series of ['6.12', '6.1']) trees.set(series, await debianTree(series));
+
+/** kmod 30 puts its source file and function before what its library says. */
+const withoutFunction = (run: Run): Run => ({ ...run, stderr: run.stderr.replaceAll(/^libkmod: ERROR \S+ \S+: /gm, 'modprobe: ERROR: ') });
+
+function compare(args: readonly string[]): void {
+  expect({ args, ...runOurs('modprobe', args) }).toEqual({ args, ...withoutFunction(runKmod('modprobe', args)) });
+}
+
+describe.each([...trees])('beside kmod on the tree of %s', (_, tree) => {
+  const reason = whyNoKmod() ?? (typeof tree === 'string' ? tree : undefined);
+  const check = (name: string, body: (tree: Tree) => void) => it(name, (context) => {
+    if (reason !== undefined || typeof tree === 'string') return context.skip(reason);
+    body(tree);
+  });
+
+  check('-D of every module', ({ root, release, directory }) => {
+    const modules = readFileSync(join(directory, 'modules.dep'), 'utf8').split('\n').filter(Boolean).map((line) => moduleNameOfPath(line.slice(0, line.indexOf(':'))));
+    expect(modules.length).toBeGreaterThan(3000);
+    for (let at = 0; at < modules.length; at += BATCH) {
+      compare(['-d', root, '-S', release, '-a', '-D', ...modules.slice(at, at + BATCH)]);
+    }
+  });
+
+  check('-R of thousands of aliases: instances of patterns, near misses and nonsense', ({ root, release, directory }) => {
+    const names = aliasProbes(directory, 4000);
+    for (let at = 0; at < names.length; at += BATCH) compare(['-d', root, '-S', release, '-a', '-R', ...names.slice(at, at + BATCH)]);
+  });
+
+  check('without binary indexes, from the text files', ({ root, release }) => {
+    const probes = ['xfs', 'fs-xfs', 'pci:v00008086d000010D3sv00001AF4sd00001100bc02sc00i00', 'usb-storage', 'nosuch'];
+    // What kmod answers from the .bin files, ours must answer from the text files of the same tree.
+    const texts = join(scratch, release, 'lib/modules', release);
+    runShell(`mkdir -p '${texts}' && cp -a '${root}/lib/modules/${release}'/modules.* '${texts}' && rm '${texts}'/*.bin`);
+    const strip = (run: Run, from: string) => JSON.stringify(run).replaceAll(from, 'ROOT');
+    for (const args of [['-a', '-R', ...probes], ['-a', '-D', ...probes]]) {
+      expect(strip(runOurs('modprobe', ['-d', join(scratch, release), '-S', release, ...args]), join(scratch, release)))
+        .toBe(strip(runKmod('modprobe', ['-d', root, '-S', release, ...args]), root));
+    }
+  });
+
+  check('configurations, options and errors', ({ root, release }) => {
+    const file = join(scratch, 'case.conf');
+    writeFileSync(file, CONFIG);
+    for (const line of COMMAND_LINES) compare(['-C', file, '-d', root, '-S', release, ...line.split(' ').filter(Boolean)]);
+  });
+});
+
+const CONFIG = `options dummy numdummies=3
+options foo-x a=1
+alias myfs xfs
+alias al-* dummy
+blacklist dummy
+install ifb /bin/echo hi $CMDLINE_OPTS; echo n=$MODPROBE_MODULE
+options ifb numifbs=2
+softdep btrfs pre: xfs post: dummy
+install btrfs /bin/false
+remove dummy /bin/echo removing
+softdep dummy pre: ifb
+alias two dummy
+alias two ifb
+bad line here
+options loop max_loop=\\
+4
+`;
+
+const COMMAND_LINES = [
+  '-D xfs', '-n -v xfs', '-D dummy', '-D dummy a=1 b=2', '-D -i dummy', '-D ifb x=y', '-D btrfs', '-D myfs', '-D al-1', '-D al_1',
+  '-R al-x', '-R two', '-D two', '-D -b dummy', '-b -n dummy', '-n al-1', '-n nosuch', '-a -nv nosuch xfs', '-r nosuch', '-r -n xfs',
+  '-r xfs', '-r --first-time xfs', '-r -a nosuch xfs', '-D a]b', '-R symbol:crc32c', '-D symbol:crc32c', '-D ext4 foo', '-D loop', '-D unix',
+  '-n -v unix', '--first-time -n unix', '--first-time unix', '-r unix', '', '-Z', '--nosuch', '--dir', '-C', '--res xfs', '--show-d xfs',
+  '-D fs-xfs', '-R fs-xfs', '-D -S', '--first=1 x', '-D -- xfs', 'xfs -D', '-nv ifb', '-R crc32c', '-D crc32c', '-r dummy', '-r two',
+  '-rv two', '-R nosuch', '-a', '-D snd-pcm', '-D snd_pcm', '-D kvm-intel', '-R platform:rtc_cmos', '-D platform:rtc_cmos',
+];
+
+/** Names made from the tree's own alias patterns, always the same ones. */
+function aliasProbes(directory: string, count: number): string[] {
+  const patterns = readFileSync(join(directory, 'modules.alias'), 'latin1').split('\n').filter((line) => line.startsWith('alias ')).map((line) => line.split(' ')[1] ?? '');
+  const next = random(7);
+  const pick = (letters: string) => letters[next(letters.length)] ?? '';
+  const probes: string[] = [];
+  while (probes.length < count) {
+    const pattern = patterns[next(patterns.length)] ?? '';
+    const name = pattern
+      .replaceAll(/\[(.)[^\]]*\]/g, '$1')
+      .replaceAll('?', () => pick('0aZ'))
+      .replaceAll('*', () => Array.from({ length: next(6) }, () => pick('0123456789ABCDEFsvd:')).join(''));
+    // Every third is one letter off: a near miss, or a hit of a looser pattern.
+    const at = next(name.length);
+    const probe = probes.length % 3 === 2 ? name.slice(0, at) + pick('x0-_[]*') + name.slice(at + 1) : name;
+    if (!/^(?:-|\/|\.\/)/.test(probe)) probes.push(probe);
+  }
+  return probes;
+}
+
+function runShell(command: string): void {
+  const { status, stderr } = run('/bin/sh', ['-c', command]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+}
