@@ -25,7 +25,7 @@ await build({
   external: ['koffi'],
   minifyWhitespace: true,
   minifySyntax: true,
-  banner: { js: '#!/usr/bin/env node\nconst importMetaUrl=`file://${__filename}`;' },
+  banner: { js: '#!/usr/bin/env node\nconst importMetaUrl=require("node:url").pathToFileURL(__filename).href;' },
   define: { 'import.meta.url': 'importMetaUrl' },
   logLevel: 'warning',
 });

@@ -95,6 +95,11 @@ export function openSystem(options: SystemOptions = {}): System {
   };
 }
 
+/** The environment of this process, for what runs programs of this machine beside it. */
+export function hostEnvironment(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}
+
 /** A SystemError for the errno that a native call returned. */
 export function systemError(syscall: string, errno: Errno, path?: string): SystemError {
   const { code, text } = describeErrno(errno);

@@ -1,0 +1,124 @@
+// npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
+//   npm run bench [-- lookups|startup|vm]...
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
+
+ensureNodeModules();
+ensureBuild();
+const missing = ensureDebianPackages(['kmod', 'libkmod2', 'busybox-static', 'xz-utils', 'zstd', 'qemu-system-x86']);
+if (missing !== undefined) console.log(`some figures will be missing: ${missing}`);
+
+const { findKernel } = await import(join(top, 'dist/src/vm/kernel.js'));
+const { defaultCacheDirectory } = await import(join(top, 'dist/src/vm/cache.js'));
+const kernel = await findKernel({ kernel: '6.12', cacheDirectory: defaultCacheDirectory(), onProgress: console.error });
+const root = dirname(dirname(dirname(kernel.modules)));
+const release = kernel.release;
+
+const wanted = process.argv.slice(2);
+const benches = { lookups, startup, vm };
+console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
+for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
+
+/** Alias look-ups a second in one process: ours against libkmod's, called through the same FFI. */
+async function lookups() {
+  const { openSystem } = await import(join(top, 'dist/src/system.js'));
+  const { openKmod } = await import(join(top, 'dist/src/kmod/kmod.js'));
+  const aliases = instances(2000);
+  const kmod = openKmod(openSystem({ roots: { modules: root }, release }), { configPaths: [] });
+  const ours = perCall(aliases, (alias) => kmod.lookup(alias).length);
+  const libkmod = openLibkmod();
+  if (!libkmod) return report('alias look-up', ours, 'µs', undefined, 'libkmod.so.2 is not here');
+  const theirs = perCall(aliases, libkmod);
+  report('alias look-up in process', ours, 'µs', theirs, 'libkmod');
+}
+
+/** A dry run against the bare interpreter and against kmod's. */
+async function startup() {
+  const cli = join(top, 'dist/tskmod.cjs');
+  const args = ['-d', root, '-S', release, '-n', 'xfs'];
+  const bare = fastest(process.execPath, ['-e', '0']);
+  const ours = fastest(process.execPath, [cli, 'modprobe', ...args]);
+  report('start-up: modprobe -n xfs', ours, 'ms', bare, 'node -e 0');
+  console.log(`${''.padEnd(34)}${`+${(ours - bare).toFixed(1)} ms`.padStart(12)}  beyond bare Node`);
+  const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
+  if (real) report('modprobe -n xfs', ours, 'ms', fastest(real, args), 'kmod');
+}
+
+/** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */
+async function vm() {
+  const { benchColdplug } = await import('./bench-vm.mjs');
+  for (const { name, ours, theirs } of await benchColdplug(kernel)) report(name, ours, 'ms', theirs, 'udevd');
+}
+
+/** @param {string} name @param {number} ours @param {string} unit @param {number | undefined} theirs @param {string} whose */
+function report(name, ours, unit, theirs, whose) {
+  const compared = theirs === undefined ? whose : `${whose} ${theirs.toFixed(2)} ${unit}, ratio ${(ours / theirs).toFixed(3)}`;
+  console.log(`${name.padEnd(34)}${`${ours.toFixed(2)} ${unit}`.padStart(12)}  ${compared}`);
+}
+
+/**
+ * Microseconds a call: the fastest of several rounds over all words.
+ * @param {readonly string[]} words
+ * @param {(word: string) => number} call
+ */
+function perCall(words, call) {
+  let best = Infinity;
+  for (let round = 0; round < 7; round++) {
+    const started = performance.now();
+    for (const word of words) call(word);
+    best = Math.min(best, ((performance.now() - started) * 1000) / words.length);
+  }
+  return best;
+}
+
+/**
+ * Milliseconds of a command: the fastest of many, since everything else on the machine only adds.
+ * @param {string} program
+ * @param {readonly string[]} args
+ */
+function fastest(program, args) {
+  const env = { ...process.env };
+  // Node 20 reads every certificate of this at each start.
+  delete env.NODE_EXTRA_CA_CERTS;
+  let best = Infinity;
+  for (let run = 0; run < 40; run++) {
+    const started = performance.now();
+    const { status } = spawnSync(program, args, { stdio: 'ignore', env });
+    if (status !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${status}`);
+    best = Math.min(best, performance.now() - started);
+  }
+  return best;
+}
+
+/** Names that patterns of the tree match, always the same ones. */
+function instances(count) {
+  const patterns = readFileSync(join(kernel.modules, 'modules.alias'), 'latin1').split('\n').filter((line) => line.startsWith('alias '));
+  return Array.from({ length: count }, (_, i) => (patterns[(i * 7919) % patterns.length] ?? '').split(' ')[1]
+    ?.replaceAll(/\[(.)[^\]]*\]/g, '$1').replaceAll('?', '0').replaceAll('*', '01') ?? '');
+}
+
+/** kmod_module_new_from_lookup through koffi: the call costs a fraction of a microsecond. */
+function openLibkmod() {
+  const koffi = createRequire(import.meta.url)('koffi');
+  try {
+    const library = koffi.load('libkmod.so.2');
+    const context = library.func('void *kmod_new(const char *dirname, const char **config_paths)')(kernel.modules, [null]);
+    library.func('int kmod_load_resources(void *ctx)')(context);
+    const find = library.func('int kmod_module_new_from_lookup(void *ctx, const char *alias, _Inout_ void **list)');
+    const release = library.func('int kmod_module_unref_list(void *list)');
+    return (alias) => {
+      const list = [null];
+      find(context, alias, list);
+      if (list[0] !== null) release(list[0]);
+      return 1;
+    };
+  } catch (error) {
+    console.error(`libkmod: ${error.message}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,167 @@
+// tskmod vm: boots a real kernel in QEMU with our Node and module tree, runs a command in it, and exits with its exit code.
+
+import { messageOf, UsageError } from '../errors.ts';
+import { MACHINE_PRESETS, type MachinePreset } from '../vm/qemu.ts';
+import { runVm, type GuestFile, type VmOptions, type VmResult } from '../vm/vm.ts';
+import type { Applet, Signal } from './applet.ts';
+import { getopt, type OptionSpec } from './getopt.ts';
+
+/** What this applet prints with, and what ends it. */
+export type VmAppletIo = {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly isTty: boolean;
+  /** Ends the guest. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** `tskmod vm`. */
+export const vmApplet: Applet = {
+  name: 'vm',
+  summary: 'boot a kernel in QEMU and run a command in it',
+  run: async (argv, { stdout, stderr, isTty, signals }) => {
+    const controller = new AbortController();
+    let ended = 0;
+    const end = (signal: Signal) => (): void => {
+      ended = SIGNAL_STATUS[signal];
+      controller.abort();
+    };
+    const restore = signals({ SIGINT: end('SIGINT'), SIGTERM: end('SIGTERM'), SIGHUP: end('SIGHUP') });
+    try {
+      return await runVmApplet(argv, { stdout, stderr, isTty: isTty.stdout, signal: controller.signal });
+    } catch (error) {
+      if (ended === 0) throw error;
+      return ended;
+    } finally {
+      restore();
+    }
+  },
+};
+
+/** Nothing was booted: a wrong command line, no QEMU, no kernel, a refused device. */
+export const EXIT_NOT_STARTED = 126;
+
+const PROGRAM = 'tskmod vm';
+
+const USAGE = `usage: tskmod vm [OPTION]... [--] COMMAND...
+Boots a Linux kernel in QEMU, runs COMMAND in it as root, and exits with its exit code.
+One word is a script for sh; several are a program and its arguments.
+
+  --kernel SERIES|FILE   6.12 (default), 6.1, 6.12-cloud: a Debian package, fetched once; or a vmlinuz
+  --modules DIR          the modules of FILE: a lib/modules/RELEASE
+  --machine NAME         ${MACHINE_PRESETS.join(', ')}
+  --memory MIB           memory; enough for the image when absent
+  --smp N                processors; 1 when absent
+  --device ARG           a device more, as for QEMU's -device
+  --file SRC:DEST        a file or directory of this machine, in the guest as DEST
+  --overlay DIR          a directory whose contents go to the guest's root
+  --node FILE            the Node of the guest; this one when absent
+  --helper WHAT          kernel.modprobe: ours, none, or a path in the guest
+  --append ARGS          more kernel command line
+  --bzimage              let the kernel decompress itself, as on real machines
+  --out DIR              where vmctl put writes to
+  --timeout S            seconds; 120 when absent
+  --qmp SOCKET           a QMP server for other programs
+  --json                 the result as one line of JSON; the console goes to stderr
+  --help
+
+In the guest: vmctl put FILE... | vmctl mark NAME | vmctl hmp COMMAND (such as device_add virtio-rng-pci,bus=rp0).
+Exit codes: COMMAND's; 124 timeout; 125 the guest was gone before (panic); 126 it was never started.
+`;
+
+const OPTIONS: readonly OptionSpec[] = [
+  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp'].map(
+    (long) => ({ long, argument: 'required' as const }),
+  ),
+  { long: 'bzimage' }, { long: 'json' }, { long: 'help', short: 'h' },
+];
+
+/** Runs the applet on the words after `vm`; resolves with its exit code. Rejects only with the reason of `signal`. */
+export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Promise<number> {
+  try {
+    const parsed = parseVmArguments(argv);
+    if (parsed === 'help') {
+      io.stdout(USAGE);
+      return 0;
+    }
+    const { json, options } = parsed;
+    const result = await runVm({
+      ...options,
+      signal: io.signal,
+      onConsole: json ? io.stderr : io.stdout,
+      onProgress: (line) => io.stderr(`${line}\n`),
+    });
+    report(result, json, io);
+    return result.exitCode;
+  } catch (error) {
+    io.signal?.throwIfAborted();
+    // getopt's messages begin with the program's name, as glibc's do.
+    const message = messageOf(error);
+    io.stderr(`${message.startsWith(`${PROGRAM}: `) ? '' : `${PROGRAM}: `}${message}\n`);
+    return EXIT_NOT_STARTED;
+  }
+}
+
+/** What a command line of this applet asks for. Throws a UsageError. */
+export function parseVmArguments(argv: readonly string[]): { readonly json: boolean; readonly options: VmOptions } | 'help' {
+  const { options, operands } = getopt(argv, OPTIONS, PROGRAM, { stopAtOperand: true });
+  const all = (name: string): string[] => options.filter((option) => option.name === name).map((option) => option.value);
+  const last = (name: string): string | undefined => all(name).at(-1);
+  if (all('help').length > 0) return 'help';
+  const [first, ...others] = operands;
+  if (first === undefined) throw new UsageError('what is the guest to run? See tskmod vm --help');
+  return {
+    json: all('json').length > 0,
+    options: {
+      command: others.length === 0 ? first : operands,
+      kernel: last('kernel'),
+      modulesDirectory: last('modules'),
+      machine: machine(last('machine')),
+      memoryMiB: positive('memory', last('memory')),
+      cpus: positive('smp', last('smp')),
+      devices: all('device'),
+      files: all('file').map(guestFile),
+      overlays: all('overlay'),
+      node: last('node'),
+      helper: last('helper'),
+      append: last('append'),
+      boot: all('bzimage').length > 0 ? 'bzimage' : 'pvh',
+      outDirectory: last('out'),
+      timeoutSeconds: positive('timeout', last('timeout')),
+      qmpSocket: last('qmp'),
+    },
+  };
+}
+
+/** What a shell reports of a program that a signal ended. */
+const SIGNAL_STATUS: Readonly<Record<Signal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
+function report(result: VmResult, json: boolean, io: VmAppletIo): void {
+  for (const warning of result.warnings) io.stderr(`${PROGRAM}: ${warning}\n`);
+  if (result.outcome === 'timeout') io.stderr(`${PROGRAM}: the guest was ended by the timeout\n`);
+  if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}\n`);
+  if (result.outcome === 'gone') io.stderr(`${PROGRAM}: the guest was gone before its command ended\n`);
+  if (!json) return;
+  const { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks, files, warnings } = result;
+  const names = [...files.keys()];
+  io.stdout(`${JSON.stringify({ exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks: Object.fromEntries(marks), files: names, warnings })}\n`);
+}
+
+function machine(name: string | undefined): MachinePreset | undefined {
+  const found = MACHINE_PRESETS.find((preset) => preset === name);
+  if (name !== undefined && found === undefined) throw new UsageError(`--machine ${name}: there are ${MACHINE_PRESETS.join(' and ')}`);
+  return found;
+}
+
+function positive(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new UsageError(`--${option} ${text}: not a positive number`);
+  return Number(text);
+}
+
+function guestFile(text: string): GuestFile {
+  const colon = text.lastIndexOf(':');
+  const [source, target] = [text.slice(0, colon), text.slice(colon + 1)];
+  if (colon < 1 || !target.startsWith('/')) throw new UsageError(`--file ${text}: not SRC:DEST with an absolute DEST`);
+  return { source, target };
+}

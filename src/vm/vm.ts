@@ -1,0 +1,151 @@
+// A virtual machine from options to result: finds its kernel, assembles its image, boots it, runs one command in it.
+
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { UnsupportedError } from '../errors.ts';
+import { defaultCacheDirectory } from './cache.ts';
+import { requireTool } from './host-tool.ts';
+import { writeInitramfs, type GuestFile } from './initramfs.ts';
+import { findKernel, type Kernel } from './kernel.ts';
+import { automaticMemoryMiB, machineDisks, qemuArguments, type Disk, type MachinePreset } from './qemu.ts';
+import type { QmpClient, QmpEvent } from './qmp.ts';
+import { DESCRIPTORS, startSession, type SessionResult } from './session.ts';
+import { extractVmlinux } from './vmlinux.ts';
+
+export type { GuestFile } from './initramfs.ts';
+export type { VmOutcome } from './session.ts';
+
+export type VmOptions = {
+  /** A series of Debian packages (`6.12`, `6.1`, `6.12-cloud`), the path of an image, or what findKernel gave. `6.12` when absent. */
+  readonly kernel?: string | Kernel | undefined;
+  /** The module tree that goes with an image. */
+  readonly modulesDirectory?: string | undefined;
+  /** Which modules the guest has: all of the tree, or those at these paths in it. */
+  readonly modules?: 'all' | readonly string[] | undefined;
+  /** What the guest runs: a script for sh, or a program with its arguments. Nothing when absent: it boots and ends. */
+  readonly command?: string | readonly string[] | undefined;
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** `minimal` when absent. */
+  readonly machine?: MachinePreset | undefined;
+  /** MiB; computed from the image when absent. */
+  readonly memoryMiB?: number | undefined;
+  readonly cpus?: number | undefined;
+  readonly cpu?: string | undefined;
+  /** Values of QEMU's `-device`, after those of the machine. */
+  readonly devices?: readonly string[] | undefined;
+  readonly qemuArguments?: readonly string[] | undefined;
+  /**
+   * `pvh` starts the decompressed kernel, a second sooner. `bzimage` lets the kernel's own loader run first, which also asks the
+   * firmware about the screen: without it there is no platform device for a VGA framebuffer.
+   */
+  readonly boot?: 'pvh' | 'bzimage' | undefined;
+  /** More kernel command line. */
+  readonly append?: string | undefined;
+  /** The Node of the guest: that of this process when absent, none when false. */
+  readonly node?: string | false | undefined;
+  /** The bundle of the CLI: dist/tskmod.cjs when absent and built, none when false. */
+  readonly bundle?: string | false | undefined;
+  readonly files?: readonly GuestFile[] | undefined;
+  /** Directories whose contents go to the guest's root. */
+  readonly overlays?: readonly string[] | undefined;
+  /** kernel.modprobe: our modprobe (where the bundle is), `none`, or a path in the guest. */
+  readonly helper?: 'ours' | 'none' | string | undefined;
+  /** Where the files of `vmctl put` are written to, besides the result. */
+  readonly outDirectory?: string | undefined;
+  /** Of the guest, from its start; 120 when absent. */
+  readonly timeoutSeconds?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** A path for a second QMP server, for other programs. */
+  readonly qmpSocket?: string | undefined;
+  readonly cacheDirectory?: string | undefined;
+  readonly onConsole?: ((text: string) => void) | undefined;
+  readonly onMark?: ((name: string, ms: number) => void) | undefined;
+  readonly onQmpEvent?: ((event: QmpEvent) => void) | undefined;
+  /** Called with one line before something slow is done. */
+  readonly onProgress?: ((line: string) => void) | undefined;
+};
+
+export type VmResult = SessionResult & {
+  /** Of the kernel; undefined for an image without a module tree. */
+  readonly release: string | undefined;
+  readonly memoryMiB: number;
+  readonly initrdSize: number;
+};
+
+/** A guest that runs. */
+export interface Vm {
+  /** Of QEMU. */
+  readonly pid: number;
+  qmp(): Promise<QmpClient>;
+  /** Resolves with the result when the guest has ended. Must be called: it also says what went wrong. */
+  wait(): Promise<VmResult>;
+  /** Ends the guest now; wait() then gives `gone`. */
+  kill(): Promise<void>;
+}
+
+const DEFAULT_KERNEL = '6.12';
+const DEFAULT_TIMEOUT_SECONDS = 120;
+/** Of each disk. They are sparse, and mkfs.xfs refuses less than 300 MiB. */
+const DISK_SIZE = 512 * 1024 * 1024;
+
+/** Boots a guest, runs its command, and resolves with its result when it has ended. */
+export async function runVm(options: VmOptions): Promise<VmResult> {
+  return (await bootVm(options)).wait();
+}
+
+/**
+ * Starts a guest. It never outlives this process, and leaves no file behind: QEMU holds what it needs open. Throws an
+ * UnsupportedError that says what to install where QEMU, busybox or a kernel is missing, and with QEMU's words when it refuses a device.
+ */
+export async function bootVm(options: VmOptions): Promise<Vm> {
+  if (process.arch !== 'x64') throw new UnsupportedError(`guests are x86-64 and share this machine's Node, which is ${process.arch}`);
+  const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
+  const { signal, machine = 'minimal' } = options;
+  const cacheDirectory = options.cacheDirectory ?? defaultCacheDirectory();
+  const kernel = await chooseKernel(options, cacheDirectory);
+  const image = options.boot === 'bzimage' ? undefined : await extractVmlinux(kernel.image, cacheDirectory);
+  const directory = await mkdtemp(join(tmpdir(), 'tskmod-vm-'));
+  try {
+    const initrd = join(directory, 'initrd');
+    const initrdSize = await writeInitramfs(initrd, { ...options, kernel, cacheDirectory, command: options.command ?? '' });
+    const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize);
+    const args = qemuArguments({
+      machine, initrd, memoryMiB,
+      kernel: image ?? kernel.image,
+      append: options.append, cpus: options.cpus, cpu: options.cpu, devices: options.devices, qmpSocket: options.qmpSocket,
+      extra: options.qemuArguments,
+      disks: await makeDisks(machineDisks(machine), directory),
+      descriptors: DESCRIPTORS,
+    });
+    const session = await startSession({ ...options, qemu, args, signal, timeoutMs: (options.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000 });
+    return {
+      pid: session.pid,
+      qmp: () => session.qmp(),
+      kill: () => session.kill(),
+      wait: async () => ({ ...(await session.wait()), release: kernel.release, memoryMiB, initrdSize }),
+    };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function chooseKernel(options: VmOptions, cacheDirectory: string): Promise<Kernel> {
+  const { kernel = DEFAULT_KERNEL, modulesDirectory, signal, onProgress } = options;
+  if (typeof kernel !== 'string') return kernel;
+  return findKernel({ kernel, modules: modulesDirectory, cacheDirectory, signal, onProgress });
+}
+
+async function makeDisks(names: readonly string[], directory: string): Promise<Disk[]> {
+  return Promise.all(names.map(async (name) => {
+    const file = join(directory, `${name}.raw`);
+    const handle = await open(file, 'w');
+    try {
+      await handle.truncate(DISK_SIZE);
+    } finally {
+      await handle.close();
+    }
+    return { name, file };
+  }));
+}
