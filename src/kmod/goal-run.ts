@@ -2,8 +2,8 @@
 
 import type { Outcome, ProbeFailure, ProbeStep, StepResult } from './probe.ts';
 
-/** What came of one step. */
-export type Attempt = { readonly outcome: Outcome; readonly failure?: ProbeFailure };
+/** What came of one step, and how long it took once it had its turn, in milliseconds (0 when absent). */
+export type Attempt = { readonly outcome: Outcome; readonly failure?: ProbeFailure; readonly ms?: number };
 
 /** Takes one step; calls `announce` once it is clear that there is something to do. Never rejects. */
 export type TakeStep = (step: ProbeStep, announce: () => void) => Promise<Attempt>;
@@ -23,17 +23,16 @@ export class GoalRun {
     this.#announced = steps.map(() => undefined);
   }
 
-  async all(execute: TakeStep, now: () => number): Promise<StepResult[]> {
+  async all(execute: TakeStep): Promise<StepResult[]> {
     const running: Promise<StepResult>[] = [];
     for (const [index, step] of this.#steps.entries()) {
-      running.push(this.#one(index, step, step.after.flatMap((at) => running[at] ?? []), execute, now));
+      running.push(this.#one(index, step, step.after.flatMap((at) => running[at] ?? []), execute));
     }
     return Promise.all(running);
   }
 
   async #one(
-    index: number, step: ProbeStep, before: readonly Promise<StepResult>[],
-    execute: TakeStep, now: () => number,
+    index: number, step: ProbeStep, before: readonly Promise<StepResult>[], execute: TakeStep,
   ): Promise<StepResult> {
     const earlier = await Promise.all(before);
     // Without what it needs a module cannot load; a softdep that failed does not matter.
@@ -42,12 +41,10 @@ export class GoalRun {
       this.#announce(index, false);
       return { ...step, outcome: 'skipped', ms: 0 };
     }
-    const started = now();
     const attempt = await execute(step, () => this.#announce(index, true));
     this.#announce(index, false);
     if (attempt.outcome === 'failed' && step.required) this.#aborted = true;
-    const idle = attempt.outcome === 'live' || attempt.outcome === 'builtin' || attempt.outcome === 'skipped';
-    return { ...step, ...attempt, ms: idle ? 0 : now() - started };
+    return { ...step, ms: 0, ...attempt };
   }
 
   #announce(index: number, acts: boolean): void {

@@ -62,9 +62,9 @@ export class Loader {
     if (goal.status === 'blacklisted') return { ...goal, outcome: 'blacklisted', steps: [] };
     if (goal.status === 'ready') return { ...goal, outcome: this.#live.state(goal.module) === 'live' ? 'live' : 'builtin', steps: [] };
     const run = new GoalRun(goal.steps, options.onStep);
-    const results = await run.all((step, started) => this.#executeStep(step, options, started), () => this.#system.clock.now());
+    const results = await run.all((step, announce) => this.#executeStep(step, options, announce));
     const failed = results.find((result) => result.outcome === 'failed' && result.required);
-    const own = results.findLast((result) => result.module === goal.module && (result.reason === goal.reason || result.reason.kind === 'install'));
+    const own = results.findLast((result) => result.module === goal.module && result.reason.kind === goal.reason.kind);
     const outcome = failed ? 'failed' : own?.outcome ?? 'skipped';
     return { ...goal, outcome, ...(failed?.failure ? { failure: failed.failure } : {}), steps: results };
   }
@@ -79,10 +79,10 @@ export class Loader {
         if (!options.ignoreLoaded && this.#live.state(step.module) === 'live') return { outcome: 'live' };
         announce();
         if (options.dryRun) return { outcome: 'skipped' };
-        return step.action === 'insmod' ? this.#insert(step) : this.#runCommand(step);
+        return step.action === 'insmod' ? this.#insert(step) : this.#timed(() => this.#runCommand(step));
       case 'remove':
         announce();
-        return options.dryRun ? { outcome: 'skipped' } : this.#runCommand(step);
+        return options.dryRun ? { outcome: 'skipped' } : this.#timed(() => this.#runCommand(step));
       case 'rmmod':
         return this.#remove(step, options, announce);
     }
@@ -100,27 +100,31 @@ export class Loader {
   async #insertNow(step: ProbeStep): Promise<Attempt> {
     await this.#takeThread();
     try {
-      // Only a real load pays for the decoders and for the FFI.
-      const { insertFile, kernelCompression } = await import('./insert.ts');
-      const native = await this.#system.native();
-      const kmsg = await (this.#kmsg ??= KmsgTail.open(this.#system));
-      const mark = kmsg?.mark() ?? 0;
-      if (this.#kernelFormat === 'unread') this.#kernelFormat = kernelCompression(this.#system);
-      const file = this.#source.open(step.path);
-      try {
-        const { errno, syscall } = await insertFile(file, step.params, {
-          native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark),
-        });
-        if (errno === 0) return { outcome: 'inserted' };
-        if (errno === errnoByName('EEXIST')) return { outcome: 'live' };
-        return this.#failed(errno, syscall, this.#linesAbout(step.module, kmsg?.since(mark) ?? []));
-      } finally {
-        file.close();
-      }
+      return await this.#timed(() => this.#insertFile(step));
     } catch (error) {
       return { outcome: 'failed', failure: failureOf(error, step.path) };
     } finally {
       this.#releaseThread();
+    }
+  }
+
+  async #insertFile(step: ProbeStep): Promise<Attempt> {
+    // Only a real load pays for the decoders and for the FFI.
+    const { insertFile, kernelCompression } = await import('./insert.ts');
+    const native = await this.#system.native();
+    const kmsg = await (this.#kmsg ??= KmsgTail.open(this.#system));
+    const mark = kmsg?.mark() ?? 0;
+    if (this.#kernelFormat === 'unread') this.#kernelFormat = kernelCompression(this.#system);
+    const file = this.#source.open(step.path);
+    try {
+      const { errno, syscall } = await insertFile(file, step.params, {
+        native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark),
+      });
+      if (errno === 0) return { outcome: 'inserted' };
+      if (errno === errnoByName('EEXIST')) return { outcome: 'live' };
+      return this.#failed(errno, syscall, this.#linesAbout(step.module, kmsg?.since(mark) ?? []));
+    } finally {
+      file.close();
     }
   }
 
@@ -136,9 +140,11 @@ export class Loader {
     announce();
     if (options.dryRun) return { outcome: 'skipped' };
     const native = await this.#system.native();
-    const errno = native.deleteModule(step.module, O_NONBLOCK);
-    if (errno === 0) return { outcome: 'removed' };
-    return errno === errnoByName('ENOENT') ? { outcome: 'not-loaded' } : this.#failed(errno, 'delete_module', []);
+    return this.#timed(async () => {
+      const errno = native.deleteModule(step.module, O_NONBLOCK);
+      if (errno === 0) return { outcome: 'removed' };
+      return errno === errnoByName('ENOENT') ? { outcome: 'not-loaded' } : this.#failed(errno, 'delete_module', []);
+    });
   }
 
   async #runCommand(step: ProbeStep): Promise<Attempt> {
@@ -167,6 +173,13 @@ export class Loader {
     const next = this.#waiting.shift();
     if (next) next();
     else this.#running--;
+  }
+
+  /** What a step took by itself; the time it waited for its turn is not its own. */
+  async #timed(work: () => Promise<Attempt>): Promise<Attempt> {
+    const started = this.#system.clock.now();
+    const attempt = await work();
+    return attempt.outcome === 'live' ? attempt : { ...attempt, ms: this.#since(started) };
   }
 
   #since(started: number): number {
