@@ -2,7 +2,6 @@
 
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
-import { isatty } from 'node:tty';
 
 import type { Applet, AppletContext, Signal } from './applets/applet.ts';
 import { codeOf, messageOf, UsageError } from './errors.ts';
@@ -80,7 +79,14 @@ function contextFor(program: string): AppletContext {
     program,
     stdout: (text) => write(1, text),
     stderr: (text) => write(2, text),
-    isTty: { stdout: isatty(1), stderr: isatty(2) },
+    isTty: {
+      get stdout() {
+        return isTty(1);
+      },
+      get stderr() {
+        return isTty(2);
+      },
+    },
     env: process.env,
     openSystem,
     signals(handlers) {
@@ -91,6 +97,11 @@ function contextFor(program: string): AppletContext {
       };
     },
   };
+}
+
+/** node:tty brings all of net and stream with it, ten milliseconds: only who asks pays. */
+function isTty(fd: number): boolean {
+  return process.getBuiltinModule('node:tty').isatty(fd);
 }
 
 /** Writes at once: process.stdout costs a millisecond of start-up and may lose its tail at exit. */

@@ -1,8 +1,6 @@
 // The one seam to the machine: where its trees are, which kernel runs, its clock, its log, its native calls.
 
-import { release as osRelease } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describeErrno } from '../native-bindings/errno.ts';
 import type { Errno, Native } from '../native-bindings/native.ts';
@@ -46,7 +44,7 @@ export type Log = Readonly<Record<LogLevel, (record: LogRecord) => void>>;
 export interface Clock {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
-  /** Resolves after `ms`; rejects with an AbortError when `signal` aborts. */
+  /** Resolves after `ms`; rejects with the reason of `signal` when that aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -87,7 +85,7 @@ export function openSystem(options: SystemOptions = {}): System {
       run: join(root, '/run'),
       ...options.roots,
     },
-    release: options.release ?? osRelease(),
+    release: options.release ?? process.getBuiltinModule('node:os').release(),
     clock: options.clock ?? monotonicClock,
     log: options.log ?? stderrLog,
     env: process.env,
@@ -107,10 +105,24 @@ export function systemError(syscall: string, errno: Errno, path?: string): Syste
 }
 
 const monotonicClock: Clock = {
-  now: () => performance.now(),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, signal ? { signal } : {});
+  // The global `performance` costs its loading, some milliseconds of a short program.
+  now: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1000 + nanoseconds / 1e6;
   },
+  // node:timers/promises does the same, and loads streams for it.
+  sleep: (ms, signal) => new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', onAbort, { once: true });
+  }),
 };
 
 /** What a library without a log of its own does: warnings and errors go to stderr, the rest nowhere. */

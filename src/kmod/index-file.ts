@@ -10,6 +10,7 @@ export type { IndexEntry } from './index-node.ts';
 /** An open index over bytes that stay unchanged. Methods throw FormatError where the file is damaged on their way. */
 export class IndexFile {
   readonly #nodes: IndexNodes;
+  #walk: IndexWalk | undefined;
 
   /** Throws FormatError for another magic or version. `file` is what messages call it. */
   constructor(bytes: Uint8Array, file: string) {
@@ -44,7 +45,7 @@ export class IndexFile {
     const found: IndexEntry[] = [];
     if (key.length >= MAX_ALIAS_LENGTH) return found;
     this.#nodes.begin();
-    new IndexWalk(this.#nodes, key, found).start();
+    (this.#walk ??= new IndexWalk(this.#nodes)).find(key, found);
     return found;
   }
 

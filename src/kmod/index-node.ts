@@ -34,7 +34,7 @@ export type IndexNode = { prefix: number; prefixEnd: number; childs: number; fir
 
 /** The bytes of an index as nodes. Every method throws FormatError where the file is damaged. */
 export class IndexNodes {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly #file: string;
   /** Reference of the root node. */
   readonly root: number;
@@ -43,7 +43,7 @@ export class IndexNodes {
 
   /** @param file what messages call it */
   constructor(bytes: Uint8Array, file: string) {
-    this.#bytes = bytes;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#file = file;
     const magic = this.#u32(0);
     if (magic !== INDEX_MAGIC) {
@@ -95,7 +95,11 @@ export class IndexNodes {
 
   /** The reference of the child that `code` leads to, 0 where there is none. */
   child(node: IndexNode, code: number): number {
-    return code < node.first || code > node.last ? 0 : this.#u32(node.childs + 4 * (code - node.first));
+    if (code < node.first || code > node.last) return 0;
+    // node() has seen to it that the references lie in the file.
+    const at = node.childs + 4 * (code - node.first);
+    const b = this.#bytes;
+    return (((b[at] ?? 0) << 24) | ((b[at + 1] ?? 0) << 16) | ((b[at + 2] ?? 0) << 8) | (b[at + 3] ?? 0)) >>> 0;
   }
 
   /** Merges the values of a node into a list that is sorted by ascending priority. */
@@ -115,7 +119,7 @@ export class IndexNodes {
   }
 
   text(from: number, to: number): string {
-    return from === to ? '' : Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length).toString('latin1', from, to);
+    return from === to ? '' : this.#bytes.toString('latin1', from, to);
   }
 
   #u32(offset: number): number {

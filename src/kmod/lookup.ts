@@ -41,7 +41,8 @@ export function lookup(name: string, config: Config, db: ModuleDb): Match[] {
     const found = fromIndex(db.symbols(key), 'modules.symbols', false);
     if (found.length > 0) return found;
   }
-  if ([...config.install, ...config.remove].some(({ module }) => module === key)) {
+  const named = ({ module }: { readonly module: string }) => module === key;
+  if (config.install.some(named) || config.remove.some(named)) {
     return [{ module: key, alias: undefined, builtin: false, reason: requested }];
   }
   const found = fromIndex(db.aliases(key), 'modules.alias', false);
