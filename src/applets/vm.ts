@@ -49,6 +49,8 @@ One word is a script for sh; several are a program and its arguments.
 
   --kernel SERIES|FILE   6.12 (default), 6.1, 6.12-cloud: a Debian package, fetched once; or a vmlinuz
   --modules DIR          the modules of FILE: a lib/modules/RELEASE
+  --include GLOB         only modules whose path matches, with all that they need; may be
+                         repeated: --include 'kernel/fs/xfs/*'
   --machine NAME         ${MACHINE_PRESETS.join(', ')}
   --memory MIB           memory; enough for the image when absent
   --smp N                processors; 1 when absent
@@ -70,7 +72,7 @@ Exit codes: COMMAND's; 124 timeout; 125 the guest was gone before (panic); 126 i
 `;
 
 const OPTIONS: readonly OptionSpec[] = [
-  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp'].map(
+  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp', 'include'].map(
     (long) => ({ long, argument: 'required' as const }),
   ),
   { long: 'bzimage' }, { long: 'json' }, { long: 'help', short: 'h' },
@@ -116,6 +118,7 @@ export function parseVmArguments(argv: readonly string[]): { readonly json: bool
       command: others.length === 0 ? first : operands,
       kernel: last('kernel'),
       modulesDirectory: last('modules'),
+      include: all('include'),
       machine: machine(last('machine')),
       memoryMiB: positive('memory', last('memory')),
       cpus: positive('smp', last('smp')),

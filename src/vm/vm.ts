@@ -12,6 +12,7 @@ import { findKernel, type Kernel } from './kernel.ts';
 import { automaticMemoryMiB, machineDisks, qemuArguments, type Disk, type MachinePreset } from './qemu.ts';
 import type { QmpClient, QmpEvent } from './qmp.ts';
 import { DESCRIPTORS, startSession, type SessionResult } from './session.ts';
+import { selectModules } from './select.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 export type { GuestFile } from './initramfs.ts';
@@ -24,6 +25,8 @@ export type VmOptions = {
   readonly modulesDirectory?: string | undefined;
   /** Which modules the guest has: all of the tree, or those at these paths in it. */
   readonly modules?: 'all' | readonly string[] | undefined;
+  /** Path globs that choose modules instead, closed over what they need: `kernel/fs/xfs/*`. */
+  readonly include?: readonly string[] | undefined;
   /** What the guest runs: a script for sh, or a program with its arguments. Nothing when absent: it boots and ends. */
   readonly command?: string | readonly string[] | undefined;
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -109,7 +112,8 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   const directory = await mkdtemp(join(tmpdir(), 'tskmod-vm-'));
   try {
     const initrd = join(directory, 'initrd');
-    const initrdSize = await writeInitramfs(initrd, { ...options, kernel, cacheDirectory, command: options.command ?? '' });
+    const modules = await chooseModules(options, kernel);
+    const initrdSize = await writeInitramfs(initrd, { ...options, modules, kernel, cacheDirectory, command: options.command ?? '' });
     const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize);
     const args = qemuArguments({
       machine, initrd, memoryMiB,
@@ -135,6 +139,12 @@ async function chooseKernel(options: VmOptions, cacheDirectory: string): Promise
   const { kernel = DEFAULT_KERNEL, modulesDirectory, signal, onProgress } = options;
   if (typeof kernel !== 'string') return kernel;
   return findKernel({ kernel, modules: modulesDirectory, cacheDirectory, signal, onProgress });
+}
+
+async function chooseModules({ include = [], modules }: VmOptions, kernel: Kernel): Promise<VmOptions['modules']> {
+  if (include.length === 0) return modules;
+  if (kernel.modules === undefined || kernel.release === undefined) throw new UnsupportedError('modules are to be included, but the kernel has no module directory');
+  return selectModules(kernel.modules, kernel.release, include);
 }
 
 async function makeDisks(names: readonly string[], directory: string): Promise<Disk[]> {

@@ -8,14 +8,14 @@ describe('parseVmArguments', () => {
   it('reads every option, and leaves those after the command to it', () => {
     const argv = [
       '--kernel', '6.1', '--machine=q35', '--memory', '512', '--smp', '2', '--device', 'a', '--device', 'b', '--file', '/a:b:/c', '--overlay', 'o',
-      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--json', 'ls', '--color',
+      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--include', 'kernel/fs/*', '--json', 'ls', '--color',
     ];
     expect(parseVmArguments(argv)).toEqual({
       json: true,
       options: {
         command: ['ls', '--color'], kernel: '6.1', modulesDirectory: undefined, machine: 'q35', memoryMiB: 512, cpus: 2, devices: ['a', 'b'],
         files: [{ source: '/a:b', target: '/c' }], overlays: ['o'], node: 'n', helper: 'none', append: 'x y', boot: 'bzimage',
-        outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's',
+        outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's', include: ['kernel/fs/*'],
       },
     });
   });

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+
+import { getopt } from '../../src/applets/getopt.ts';
+
+const SPECS = [
+  { long: 'all', short: 'a' }, { long: 'dirname', short: 'd', argument: 'required' as const }, { long: 'show-depends', short: 'D' },
+  { long: 'show', name: 'dry-run' }, { long: 'dry-run', short: 'n' }, { long: 'first-time' },
+];
+const parse = (...argv: string[]) => {
+  const { options, operands } = getopt(argv, SPECS, 'prog');
+  return [options.map(({ name, value }) => (value === '' ? name : `${name}=${value}`)).join(' '), operands.join(' ')];
+};
+
+describe('getopt', () => {
+  it('takes options behind operands, up to --', () => {
+    expect(parse('xfs', '-a', 'x=-5', '--', '-n')).toEqual(['all', 'xfs x=-5 -n']);
+    expect(parse('-')).toEqual(['', '-']);
+  });
+
+  it('takes arguments in every form', () => {
+    expect(parse('-d', '/r', '-d/s', '-ad', '-x', '--dirname=/t', '--dirname', '/u')).toEqual(['dirname=/r dirname=/s all dirname=-x dirname=/t dirname=/u', '']);
+  });
+
+  it('takes unique beginnings of long options, and whole ones before longer ones', () => {
+    expect(parse('--dirn', '/r', '--first', '--show', '--show-d')).toEqual(['dirname=/r first-time dry-run show-depends', '']);
+  });
+
+  it.each([
+    [['-Z'], "prog: invalid option -- 'Z'"],
+    [['--nosuch=1'], "prog: unrecognized option '--nosuch=1'"],
+    [['-d'], "prog: option requires an argument -- 'd'"],
+    [['--dirname'], "prog: option '--dirname' requires an argument"],
+    [['--all=1'], "prog: option '--all' doesn't allow an argument"],
+    [['--d'], "prog: option '--d' is ambiguous; possibilities: '--dirname' '--dry-run'"],
+  ])('says of %j what getopt_long says', (argv, message) => {
+    expect(() => parse(...argv)).toThrow(message);
+  });
+});
