@@ -78,6 +78,7 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
     lzma_stream_decoder: ['int', ['void *', 'uint64', 'uint32']],
     lzma_code: ['int', ['void *', 'int']],
     lzma_end: ['void', ['void *']],
+    lzma_stream_buffer_decode: ['int', ['void *', 'uint32', 'void *', 'void *', 'void *', 'size_t', 'void *', 'void *', 'size_t']],
   });
   if (!lzma) return undefined;
 
@@ -108,7 +109,18 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
       lzma.lzma_end(stream);
     }
   };
-  return { library: LIBLZMA, decompress };
+
+  const decompressInto = async (data: Uint8Array, output: Uint8Array): Promise<number | undefined> => {
+    // Three in-out numbers of C: the memory limit, the position in the input, the position in the output.
+    const numbers = Buffer.from(new ArrayBuffer(24));
+    numbers.writeBigUInt64LE(BigInt(LZMA_MEMORY_LIMIT), 0);
+    const result = await onThread(lzma.lzma_stream_buffer_decode, [
+      numbers.subarray(0, 8), LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK, null,
+      data, numbers.subarray(8, 16), data.length, output, numbers.subarray(16, 24), output.length,
+    ]);
+    return result === LZMA_OK ? Number(numbers.readBigUInt64LE(16)) : undefined;
+  };
+  return { library: LIBLZMA, decompress, decompressInto };
 }
 
 function grown(output: Buffer, maximum: number): Buffer {
@@ -140,7 +152,23 @@ function openZstd(koffi: Koffi): NativeCodec | undefined {
     }
     return trimmed(output, Number(result));
   };
-  return { library: LIBZSTD, decompress };
+
+  const decompressInto = async (data: Uint8Array, output: Uint8Array): Promise<number | undefined> => {
+    if (data.length === 0) return undefined;
+    const result = await onThread(zstd.ZSTD_decompress, [output, output.length, data, data.length]);
+    return zstd.ZSTD_isError(result) === 0 ? Number(result) : undefined;
+  };
+  return { library: LIBZSTD, decompress, decompressInto };
+}
+
+/** koffi runs the call on libuv's pool. The arguments, and with them the memory that C uses, stay referenced here until it ends. */
+function onThread(fn: CFunction, values: readonly unknown[]): Promise<number | bigint> {
+  return new Promise((resolve, reject) => {
+    fn.async(...values, (error: unknown, result: number | bigint) => {
+      if (error) reject(error);
+      else resolve(result);
+    });
+  });
 }
 
 /** Guesses at the size may be far too large; what is returned should not hold on to that. */

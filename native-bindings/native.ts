@@ -76,6 +76,11 @@ export interface UeventSocket {
 export interface NativeCodec {
   readonly library: string;
   decompress(data: Uint8Array, limit: number): Uint8Array;
+  /**
+   * All of the data into `output`, on a thread of the libuv pool: resolves with the number of bytes, or undefined where the data is
+   * bad or does not fit. Both arrays must be left alone until then. Absent where there is no such function.
+   */
+  readonly decompressInto?: ((data: Uint8Array, output: Uint8Array) => Promise<number | undefined>) | undefined;
 }
 
 /**

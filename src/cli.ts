@@ -13,6 +13,11 @@ type Entry = { readonly name: string; readonly summary: string; readonly load: (
 /** Applets are loaded when they are called: start-up pays for one. */
 const APPLETS: readonly Entry[] = [
   { name: 'modprobe', summary: 'insert or remove a module and all that it needs', load: async () => (await import('./applets/modprobe.ts')).modprobe },
+  { name: 'insmod', summary: 'insert one module file', load: async () => (await import('./applets/insmod.ts')).insmod },
+  { name: 'rmmod', summary: 'remove modules', load: async () => (await import('./applets/rmmod.ts')).rmmod },
+  { name: 'lsmod', summary: 'list the modules that are loaded', load: async () => (await import('./applets/lsmod.ts')).lsmod },
+  { name: 'modinfo', summary: 'show what modules say of themselves', load: async () => (await import('./applets/modinfo.ts')).modinfo },
+  { name: 'kmod', summary: 'all tools of kmod by their names, list and static-nodes', load: async () => (await import('./applets/kmod.ts')).kmodApplet((name) => APPLETS.find((applet) => applet.name === name)?.load()) },
   { name: 'udevd', summary: 'load the modules of devices, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
@@ -63,9 +68,9 @@ async function start(entry: Entry, argv: readonly string[], program: string): Pr
   }
 }
 
-/** `modprobe` and `tsmodprobe` are one applet. */
+/** `modprobe` and `tsmodprobe` are one applet; `tskmod` is all of them, and `kmod` is kmod. */
 function find(name: string): Entry | undefined {
-  return APPLETS.find((applet) => name === applet.name || name === `ts${applet.name}`);
+  return APPLETS.find((applet) => name === applet.name || (name === `ts${applet.name}` && name !== 'tskmod'));
 }
 
 function help(): string {

@@ -69,6 +69,8 @@ export type SystemOptions = {
   readonly log?: Log;
   readonly clock?: Clock;
   readonly native?: Native;
+  /** The environment of programs that are started; that of this process when absent. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 };
 
 /** The machine that this process runs on, or the one that looks like it below `root`. Opens nothing yet. */
@@ -88,7 +90,7 @@ export function openSystem(options: SystemOptions = {}): System {
     release: options.release ?? process.getBuiltinModule('node:os').release(),
     clock: options.clock ?? monotonicClock,
     log: options.log ?? stderrLog,
-    env: process.env,
+    env: options.env ?? process.env,
     native: () => (native ??= import('../native-bindings/libc.ts').then((libc) => libc.openLibc())),
   };
 }

@@ -18,10 +18,11 @@ export function stepLine(step: ProbeStep): string {
   }
 }
 
-/** Behind `could not insert 'NAME': `. */
-export function insertionReason(failure: ProbeFailure): string {
-  if (failure.syscall === 'open' || failure.syscall === 'decompress') return failure.text;
-  const kernel = failure.kernel.length > 0 ? `: ${failure.kernel.join('; ')}` : '';
+/** Behind `could not insert 'NAME': `. `strict`: in kmod's words only. */
+export function insertionReason(failure: ProbeFailure, strict: boolean): string {
+  if (strict && failure.syscall === 'open') return 'Unknown symbol in module, or unknown parameter (see dmesg)';
+  if (failure.syscall === 'open' || failure.syscall === 'decompress' || failure.syscall === 'deny') return failure.text;
+  const kernel = failure.kernel.length > 0 && !strict ? `: ${failure.kernel.join('; ')}` : '';
   if (failure.code === 'ENOENT') return `Unknown symbol in module, or unknown parameter${kernel || ' (see dmesg)'}`;
   if (failure.syscall === 'sh') return 'Invalid argument';
   return failure.text + kernel;
@@ -35,9 +36,16 @@ Insert a module and all that it needs, or remove it.
 What to do
   -a, --all               every operand is the name of a module
   -r, --remove            remove instead of inserting
+      --remove-holders    with -r: remove those first that use the module
+                          (also --remove-dependencies)
   -D, --show-depends      print what would be done if nothing were loaded
   -R, --show-alias        print the modules that a name stands for
                           (also --resolve-alias)
+  -c, --show-config       print the configuration and the alias indexes
+                          (also --showconfig)
+      --show-modversions  print the symbol versions that a module needs
+                          (also --dump-modversions)
+      --show-exports      print the symbols that a module exports
 
 How
   -n, --dry-run, --show   print what would be done, and do nothing
@@ -46,6 +54,11 @@ How
   -i, --ignore-install, --ignore-remove
                           no install or remove command and no softdeps of the
                           named module
+  -f, --force             insert or remove what the kernel refuses; it may crash
+      --force-modversion, --force-vermagic
+                          ignore symbol versions, or the version string
+  -w, --wait=MSEC         with -r: wait for the users of the module to go
+      --strict-kmod       exactly kmod's behaviour: docs/deviations.md
 
 Where
   -C, --config=PATH       read this file or directory instead of modprobe.d;
@@ -54,12 +67,16 @@ Where
   -S, --set-version=REL   modules of kernel release REL, not of this kernel
 
 Output
+  -s, --syslog            errors go to the system log
   -q, --quiet             no errors
   -v, --verbose           print each action
       --json              print the plan with its reasons (with -n or -D), or
                           what came of it, as one JSON object a line
   -V, --version
   -h, --help
+
+MODULE may be a path that begins with / or ./ when inserting. Options in
+MODPROBE_OPTIONS come before those of the command line.
 
 Exit status: 0 on success, 1 otherwise.
 `;

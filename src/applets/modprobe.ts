@@ -1,116 +1,122 @@
 // modprobe: inserts or removes modules by name or alias, with all that they need.
 
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
+import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
 import type { System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
-import { getopt, type OptionSpec } from './getopt.ts';
-import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
 import { silentLog, stderrLog } from './log.ts';
-
-const OPTIONS: readonly OptionSpec[] = [
-  { long: 'all', short: 'a' },
-  { long: 'remove', short: 'r' },
-  { long: 'show-depends', short: 'D' },
-  { long: 'show-alias', short: 'R' },
-  { long: 'resolve-alias', name: 'show-alias' },
-  { long: 'dry-run', short: 'n' },
-  { long: 'show', name: 'dry-run' },
-  { long: 'first-time' },
-  { long: 'use-blacklist', short: 'b' },
-  { long: 'ignore-install', short: 'i' },
-  { long: 'ignore-remove', name: 'ignore-install' },
-  { long: 'config', short: 'C', argument: 'required' },
-  { long: 'dirname', short: 'd', argument: 'required' },
-  { long: 'set-version', short: 'S', argument: 'required' },
-  { long: 'quiet', short: 'q' },
-  { long: 'verbose', short: 'v' },
-  { long: 'json' },
-  { long: 'version', short: 'V' },
-  { long: 'help', short: 'h' },
-];
-
-type Request = {
-  readonly remove: boolean;
-  readonly all: boolean;
-  readonly showDepends: boolean;
-  readonly showAlias: boolean;
-  readonly dryRun: boolean;
-  readonly firstTime: boolean;
-  readonly useBlacklist: boolean;
-  readonly ignoreInstall: boolean;
-  readonly quiet: boolean;
-  readonly verbose: boolean;
-  readonly json: boolean;
-  readonly config: readonly string[] | undefined;
-  readonly dirname: string | undefined;
-  readonly release: string | undefined;
-  readonly operands: readonly string[];
-};
+import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
+import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 
 export const modprobe: Applet = {
   name: 'modprobe',
   summary: 'insert or remove a module and all that it needs',
   async run(argv, context) {
-    const { options, operands } = getopt(argv, OPTIONS, context.program);
-    const given = new Map<string, string[]>();
-    for (const { name, value } of options) given.set(name, [...(given.get(name) ?? []), value]);
-    if (given.has('help')) {
-      context.stdout(MODPROBE_HELP);
+    const request = parseModprobe(argv, context.env['MODPROBE_OPTIONS'], context.program);
+    if (request.task === 'help' || request.task === 'version') {
+      context.stdout(request.task === 'help' ? MODPROBE_HELP : `tsmodprobe ${VERSION}\n`);
       return 0;
     }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
-    const request: Request = {
-      remove: given.has('remove'), all: given.has('all'), showDepends: given.has('show-depends'), showAlias: given.has('show-alias'),
-      dryRun: given.has('dry-run'), firstTime: given.has('first-time'), useBlacklist: given.has('use-blacklist'),
-      ignoreInstall: given.has('ignore-install'), quiet: given.has('quiet'), verbose: given.has('verbose'), json: given.has('json'),
-      config: given.get('config'), dirname: given.get('dirname')?.at(-1), release: given.get('set-version')?.at(-1), operands,
-    };
     return new Modprobe(request, context).run();
   },
 };
 
 class Modprobe {
-  readonly #request: Request;
+  readonly #request: ModprobeRequest;
   readonly #context: AppletContext;
   readonly #system: System;
   readonly #kmod: Kmod;
+  /** Messages that wait for `#flush`. */
+  readonly #messages: string[] = [];
+  #write: ((line: string) => void) | undefined;
   #failed = false;
 
-  constructor(request: Request, context: AppletContext) {
+  constructor(request: ModprobeRequest, context: AppletContext) {
     this.#request = request;
     this.#context = context;
-    const { dirname, release } = request;
+    const { dirname, release, quiet, verbose, childOptions } = request;
     this.#system = context.openSystem({
-      log: request.quiet ? silentLog : stderrLog({ program: context.program, level: 'warn', write: (text) => context.stderr(text) }),
-      ...(dirname === undefined ? {} : { roots: { modules: absolute(dirname) } }),
+      log: quiet ? silentLog : stderrLog({ program: context.program, level: verbose > 1 ? 'debug' : 'warn', write: (line) => this.#messages.push(line) }),
+      env: { ...context.env, MODPROBE_OPTIONS: childOptions },
+      ...(dirname === undefined ? {} : { roots: { modules: dirname === '/' ? '' : dirname.replace(/\/+$/, '') } }),
       ...(release === undefined ? {} : { release }),
     });
-    this.#kmod = openKmod(this.#system, { configPaths: request.config });
+    this.#kmod = openKmod(this.#system, { configPaths: request.config, strict: request.strict });
   }
 
   async run(): Promise<number> {
-    const { operands, all, remove, showAlias } = this.#request;
+    try {
+      return await this.#run();
+    } finally {
+      await this.#flush();
+      await this.#kmod.close();
+    }
+  }
+
+  async #run(): Promise<number> {
+    const { operands, all, remove, task, quiet } = this.#request;
+    if (task === 'show-config') return this.#showConfig();
     const [first, ...rest] = operands;
     if (first === undefined) {
       this.#say('ERROR', 'missing parameters. See -h.');
       return 1;
     }
-    try {
-      const many = all || remove;
-      for (const name of many ? operands : [first]) {
-        const keepsGoing = showAlias ? this.#showAlias(name) : await this.#probe(name, many ? '' : rest.map(quoteParam).join(' '));
-        // Without -a the first name that nothing knows ends it all, unless nobody is to hear of it.
-        if (!keepsGoing && !this.#request.quiet) return 1;
-      }
-    } finally {
-      await this.#kmod.close();
+    if (task === 'show-modversions' || task === 'show-exports') return this.#showSymbols(first, task);
+    const many = all || remove;
+    for (const name of many ? operands : [first]) {
+      const goesOn = task === 'show-alias' ? this.#showAlias(name) : await this.#probe(name, many ? '' : joinParams(rest));
+      await this.#flush();
+      // Without -a the first name that nothing knows ends it all, unless nobody is to hear of it.
+      if (!goesOn && !quiet) return 1;
     }
     return this.#failed ? 1 : 0;
+  }
+
+  /** Messages go to stderr or the system's log; which, is found out when there is one. */
+  async #flush(): Promise<void> {
+    if (this.#messages.length === 0) return;
+    const { messageWriter } = await import('./syslog.ts');
+    this.#write ??= await messageWriter(this.#context, this.#system, this.#request.syslog);
+    const write = this.#write;
+    for (const line of this.#messages.splice(0)) write(line);
+  }
+
+  async #showConfig(): Promise<number> {
+    const { configLines } = await import('./modprobe-config.ts');
+    const { config, db } = this.#kmod.facts;
+    if (this.#request.json) this.#json({ ...config, aliasIndex: [...db.aliasEntries()], symbolIndex: [...db.symbolEntries()] });
+    else this.#context.stdout([...configLines(config, db, this.#request)].join(''));
+    return 0;
+  }
+
+  async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
+    const path = /^\.?\//.test(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
+    const { symbolLines } = await import('./modprobe-symbols.ts');
+    const { openModuleFile } = await import('../kmod/tree-source.ts');
+    if (!existsSync(path)) {
+      this.#say('FATAL', `Module ${name} not found.`);
+      return 1;
+    }
+    const file = openModuleFile(path);
+    try {
+      const lines = symbolLines(file, task);
+      if (lines !== undefined) this.#context.stdout(lines);
+      else this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: Exec format error`);
+      return lines === undefined ? 1 : 0;
+    } finally {
+      file.close();
+    }
+  }
+
+  #fileOf(name: string): string | undefined {
+    const [match] = this.#kmod.lookup(name);
+    const path = match && this.#kmod.facts.db.dependencies(match.module)?.path;
+    return path === undefined ? undefined : this.#kmod.source.resolve(path);
   }
 
   #showAlias(name: string): boolean {
@@ -123,25 +129,31 @@ class Modprobe {
 
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
-    const { remove, showDepends, dryRun, useBlacklist, ignoreInstall, json, verbose } = this.#request;
+    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
+    // Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes.
+    const path = /^\.?\//.test(name) && !remove ? absolutePath(name) : undefined;
     const plan = this.#kmod.plan(name, {
-      action: remove ? 'remove' : 'insert', params, ignoreInstall, ignoreLoaded: showDepends,
-      useBlacklist: useBlacklist ? 'all' : 'aliases',
+      action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
+      useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
     });
     if (plan.goals.length === 0) return this.#notFound(name);
+    const lines: string[] = [];
     const pretend = dryRun || showDepends;
-    const prints = !json && (pretend || verbose);
+    // A dry run is printed in one go; what is done is said before it is done.
+    const onStep = pretend ? (line: string) => void lines.push(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
-      dryRun: pretend, ignoreLoaded: showDepends,
-      ...(prints ? { onStep: (step) => this.#context.stdout(stepLine(step)) } : {}),
+      dryRun: pretend, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
+      ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
+    if (lines.length > 0) this.#context.stdout(lines.join(''));
     if (json) this.#json(pretend ? plan : result);
+    for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) this.#reportRemoval(result);
-    else this.#reportInsertion(result);
+    else this.#reportInsertion(result, strict);
     return true;
   }
 
-  #reportInsertion(result: ProbeResult): void {
+  #reportInsertion(result: ProbeResult, strict: boolean): void {
     for (const { module, outcome, failure, steps } of result.goals) {
       const already = outcome === 'live' || outcome === 'builtin';
       if (already && this.#request.firstTime && !this.#request.showDepends) {
@@ -152,7 +164,7 @@ class Modprobe {
           this.#say('ERROR', `Error running install command '${step.command}' for module ${step.module}: ${step.failure.text}`);
         }
       }
-      if (failure) this.#fail('ERROR', `could not insert '${module}': ${insertionReason(failure)}`);
+      if (failure) this.#fail('ERROR', `could not insert '${module}': ${insertionReason(failure, strict)}`);
     }
   }
 
@@ -182,7 +194,7 @@ class Modprobe {
   }
 
   #say(level: 'FATAL' | 'ERROR' | 'WARNING', text: string): void {
-    if (!this.#request.quiet) this.#context.stderr(`${this.#context.program}: ${level}: ${text}\n`);
+    if (!this.#request.quiet) this.#messages.push(`${this.#context.program}: ${level}: ${text}\n`);
   }
 
   #json(value: unknown): void {
@@ -190,13 +202,7 @@ class Modprobe {
   }
 }
 
-/** `p=two words` came as one argument; the kernel splits its parameters at blanks. */
-function quoteParam(param: string): string {
-  const equals = param.indexOf('=');
-  const value = param.slice(equals + 1);
-  return equals < 0 || !/\s/.test(value) || value.startsWith('"') ? param : `${param.slice(0, equals)}="${value}"`;
-}
-
-function absolute(directory: string): string {
-  return directory === '/' ? '' : directory.replace(/\/+$/, '');
+/** As kmod makes it: the working directory before it, `./` and all. */
+function absolutePath(path: string): string {
+  return path.startsWith('/') ? path : `${resolve('.')}/${path}`;
 }

@@ -184,7 +184,8 @@ class Reader {
     this.align(start);
     if (path === TRAILER) return undefined;
     checkPath(path, this.file, start + HEADER_SIZE);
-    if (magic === '070702') this.checkSum(data, field(12), dataAt);
+    // cpio(1) sums up files only; the kernel, too, checks nothing else.
+    if (magic === '070702' && (mode & S_IFMT) === S_IFREG) this.checkSum(data, field(12), dataAt);
     return {
       path, mode, data, ino: field(0), uid: field(2), gid: field(3), nlink: field(4), mtime: field(5),
       ...(isDevice(mode) ? { rdev: { major: field(9), minor: field(10) } } : {}),

@@ -28,9 +28,13 @@ export function normalizeAlias(alias: string): string | undefined {
 
 /** The module name of a file: its base name up to the first dot, `-` as `_`. */
 export function moduleNameOfPath(path: string): string {
-  const base = path.slice(path.lastIndexOf('/') + 1);
-  const dot = base.indexOf('.');
-  return (dot < 0 ? base : base.slice(0, dot)).replaceAll('-', '_');
+  return normalizeModuleName(path.slice(path.lastIndexOf('/') + 1));
+}
+
+/** A module name as kmod reads one where no alias may stand: up to the first dot, `-` as `_`. */
+export function normalizeModuleName(name: string): string {
+  const dot = name.indexOf('.');
+  return (dot < 0 ? name : name.slice(0, dot)).replaceAll('-', '_');
 }
 
 /** Whether `text` matches `pattern` as fnmatch(pattern, text, 0) says in the C locale: `*` crosses `/`, `\` escapes. */

@@ -7,11 +7,12 @@ import type { ConfigBuilder } from './config.ts';
 const MAX_CMDLINE = 4095;
 
 /**
- * Reads a kernel command line into `into`, as directives of `file`. What is not about a module is passed over.
+ * Reads a kernel command line into `into`, as directives of `file`. What is not about a module is passed over. `strict`: exactly
+ * as kmod, oversights included.
  * Source: kmod's and the kernel's Documentation/admin-guide/kernel-parameters.rst.
  */
-export function parseKernelCmdline(text: string, file: string, into: ConfigBuilder): void {
-  for (const word of splitQuoted(text.slice(0, MAX_CMDLINE))) takeWord(word, file, into);
+export function parseKernelCmdline(text: string, file: string, into: ConfigBuilder, { strict = false } = {}): void {
+  for (const word of splitQuoted(text.slice(0, MAX_CMDLINE))) takeWord(word, file, into, strict);
 }
 
 /** Words end at white space outside of double quotes. */
@@ -19,7 +20,7 @@ function splitQuoted(text: string): string[] {
   return text.match(/(?:"[^"]*"?|[^\s"])+/g) ?? [];
 }
 
-function takeWord(word: string, file: string, into: ConfigBuilder): void {
+function takeWord(word: string, file: string, into: ConfigBuilder, strict: boolean): void {
   const { name, value } = splitAssignment(unquoteWhole(word));
   const dot = name.indexOf('.');
   const module = dot < 1 ? undefined : normalizeAlias(name.slice(0, dot));
@@ -29,8 +30,8 @@ function takeWord(word: string, file: string, into: ConfigBuilder): void {
   if (module === 'modprobe' && param === 'blacklist') {
     // kmod does not normalise these names, so that `usb-storage` has no effect there; here it means what it says.
     for (const blacklisted of (value ?? '').split(',')) {
-      const normalized = blacklisted === '' ? undefined : normalizeAlias(blacklisted);
-      if (normalized !== undefined) into.blacklist.push({ module: normalized, source });
+      const normalized = blacklisted === '' || strict ? blacklisted : normalizeAlias(blacklisted);
+      if (normalized) into.blacklist.push({ module: normalized, source });
     }
     return;
   }

@@ -20,6 +20,8 @@ type ConfigFile = { readonly name: string; readonly path: string; read(): string
 export type ConfigOptions = {
   /** Files and directories to read instead of the default directories (`-C`). */
   readonly configPaths?: readonly string[] | undefined;
+  /** Exactly kmod's behaviour, without our extensions and mended oversights (docs/deviations.md). */
+  readonly strict?: boolean | undefined;
 };
 
 /** The directories that are read by default, whether they exist or not: what a daemon watches. */
@@ -42,7 +44,8 @@ export function loadConfig(system: System, source: ModuleSource, options: Config
   }
   const cmdline = `${system.roots.proc}/cmdline`;
   const text = readText({ name: cmdline, path: cmdline, read: () => readFileSync(cmdline, 'latin1') }, system);
-  if (text !== undefined) parseKernelCmdline(text, cmdline, config);
+  if (text !== undefined) parseKernelCmdline(text, cmdline, config, { strict: options.strict ?? false });
+  if (options.strict) config.deny.length = 0;
   for (const { file, line, message } of config.problems) system.log.error({ code: 'bad-line', file, line, message });
   return config;
 }

@@ -13,6 +13,8 @@ export type SoftdepDirective = {
   readonly post: readonly string[];
   readonly source: Source;
 };
+/** Ours: the module is refused whatever asks for it. `module` may be a pattern. */
+export type DenyDirective = { readonly module: string; readonly source: Source };
 export type WeakdepDirective = { readonly module: string; readonly weak: readonly string[]; readonly source: Source };
 
 /** All directives, each kind in the order in which they were read. */
@@ -24,6 +26,7 @@ export type Config = {
   readonly remove: readonly CommandDirective[];
   readonly softdeps: readonly SoftdepDirective[];
   readonly weakdeps: readonly WeakdepDirective[];
+  readonly deny: readonly DenyDirective[];
 };
 
 /** A line that was skipped. `line` is that of its last physical line, as kmod counts. */
@@ -37,16 +40,24 @@ export class ConfigBuilder {
   readonly remove: CommandDirective[] = [];
   readonly softdeps: SoftdepDirective[] = [];
   readonly weakdeps: WeakdepDirective[] = [];
+  readonly deny: DenyDirective[] = [];
   readonly problems: ConfigProblem[] = [];
 }
 
+/** Begins a line of our own: a comment for kmod, so that both can share a directory. */
+const OWN_LINE = '#tsmodprobe:';
+
 /**
  * Reads one modprobe.d file into `into`. Lines that cannot be understood become problems; the others count.
- * Source of the syntax: modprobe.d(5).
+ * Source of the syntax: modprobe.d(5); `#tsmodprobe: deny NAME…` is ours.
  */
 export function parseConfig(text: string, file: string, into: ConfigBuilder): void {
-  for (const { text: line, line: number } of logicalLines(text)) {
+  for (const { text: line, line: number } of logicalLines(text, { comments: true })) {
     const source: Source = { file, line: number };
+    if (line.startsWith('#')) {
+      if (line.startsWith(OWN_LINE)) takeOwnLine(line.slice(OWN_LINE.length), source, into);
+      continue;
+    }
     const { word: directive, rest } = firstWord(line);
     if (directive === '') continue;
     if (directive === 'include' || directive === 'config') {
@@ -58,8 +69,8 @@ export function parseConfig(text: string, file: string, into: ConfigBuilder): vo
   }
 }
 
-/** Joins continued lines and drops comments, continued ones too. `line` is that of the last physical line. */
-function* logicalLines(text: string): Generator<{ text: string; line: number }> {
+/** Joins continued lines and drops comments, continued ones too, unless asked. `line` is that of the last physical line. */
+export function* logicalLines(text: string, { comments = false } = {}): Generator<{ text: string; line: number }> {
   const physical = text.split('\n');
   if (physical.at(-1) === '') physical.pop();
   let joined = '';
@@ -67,7 +78,7 @@ function* logicalLines(text: string): Generator<{ text: string; line: number }> 
     const { text: unescaped, continues } = unescapeLine(raw);
     joined += unescaped;
     if (continues && index < physical.length - 1) continue;
-    if (!joined.startsWith('#')) yield { text: joined, line: index + 1 };
+    if (comments || !joined.startsWith('#')) yield { text: joined, line: index + 1 };
     joined = '';
   }
 }
@@ -81,6 +92,17 @@ function unescapeLine(raw: string): { text: string; continues: boolean } {
     text += raw[i];
   }
   return { text, continues: false };
+}
+
+function takeOwnLine(text: string, source: Source, into: ConfigBuilder): void {
+  const [directive, ...names] = split(text);
+  const modules = names.map((name) => normalizeAlias(name));
+  if (directive === 'deny' && names.length > 0 && modules.every((module) => module !== undefined)) {
+    for (const module of modules) into.deny.push({ module, source });
+    return;
+  }
+  const message = `${source.file} line ${source.line}: ignoring bad line starting with '${OWN_LINE} ${directive ?? ''}'`;
+  into.problems.push({ file: source.file, line: source.line ?? 0, message });
 }
 
 function takeDirective(directive: string, rest: string, source: Source, into: ConfigBuilder): boolean {

@@ -2,7 +2,7 @@
 
 import { codeOf, messageOf } from '../errors.ts';
 import { describeErrno, errnoByName } from '../system.ts';
-import type { ProbeFailure } from './probe.ts';
+import type { ProbeFailure, ProbeGoal } from './probe.ts';
 
 /** The failure that a symbolic errno stands for. */
 export function errnoFailure(code: string, syscall: string): ProbeFailure {
@@ -18,4 +18,10 @@ export function failureOf(error: unknown, path: string): ProbeFailure {
     return { ...errnoFailure(code, 'open'), text: `could not read ${path}: ${describeErrno(errno).text}` };
   }
   return { ...errnoFailure('EINVAL', 'decompress'), text: messageOf(error) };
+}
+
+/** Names the line that denies the module, or the one that it needs. */
+export function deniedFailure({ module, denied = module, source }: ProbeGoal): ProbeFailure {
+  const line = source?.line === undefined ? '' : ` line ${source.line}`;
+  return { ...errnoFailure('EPERM', 'deny'), text: `${denied} is denied by ${source?.file ?? 'the configuration'}${line}` };
 }

@@ -3,8 +3,11 @@
 import { readFileSync, writeSync, closeSync } from 'node:fs';
 
 import { codeOf } from '../errors.ts';
-import { type Errno, errnoName, MODULE_INIT_COMPRESSED_FILE, type Native, type System } from '../system.ts';
+import {
+  type Errno, errnoName, MODULE_INIT_COMPRESSED_FILE, MODULE_INIT_IGNORE_MODVERSIONS, MODULE_INIT_IGNORE_VERMAGIC, type Native, type System,
+} from '../system.ts';
 import { type Compression, compressionOf, decompress } from './compression.ts';
+import { forceImage } from './force.ts';
 import type { ModuleFile } from './module-source.ts';
 
 /** Enough for any magic. */
@@ -29,27 +32,32 @@ export function kernelCompression(system: System): Compression | undefined {
   }
 }
 
+export type InsertContext = {
+  readonly native: Native;
+  readonly kernelFormat: Compression | undefined;
+  /** What the kernel has logged since the insertion began, undefined where that is not known. */
+  readonly newKernelLines: () => string[] | undefined;
+  /** MODULE_INIT_IGNORE_*, to force what would not load; none when absent. */
+  readonly flags?: number | undefined;
+};
+
 /**
- * Inserts an open module file. `newKernelLines` returns what the kernel has logged since the insertion began, undefined where
- * that is not known. Throws FormatError, LimitError or UnsupportedError for a file that cannot be decompressed.
+ * Inserts an open module file. Throws FormatError, LimitError or UnsupportedError for a file that cannot be decompressed.
  */
-export async function insertFile(
-  file: ModuleFile, params: string,
-  context: { readonly native: Native; readonly kernelFormat: Compression | undefined; readonly newKernelLines: () => string[] | undefined },
-): Promise<Insertion> {
-  const { native } = context;
+export async function insertFile(file: ModuleFile, params: string, context: InsertContext): Promise<Insertion> {
+  const { native, flags: forceFlags = 0 } = context;
   const compression = compressionOf(file.read(0, HEAD_SIZE));
   if (file.fd !== undefined && (compression === undefined || compression === context.kernelFormat)) {
     const flags = compression === undefined ? 0 : MODULE_INIT_COMPRESSED_FILE;
-    const errno = await native.finitModule(file.fd, params, flags);
+    const errno = await native.finitModule(file.fd, params, forceFlags | flags);
     if (!goesOnInUserspace(errno, compression, context.newKernelLines)) {
       return { errno, syscall: 'finit_module', decompressed: compression && 'kernel' };
     }
   }
   const content = file.read(0, file.size);
-  if (compression === undefined) return insertBytes(content, params, file.path, native, undefined);
+  if (compression === undefined) return insertBytes(content, params, file.path, context, undefined);
   const codecs = { xz: native.xz, zstd: native.zstd };
-  return insertBytes(decompress(content, compression, { file: file.path, codecs }), params, file.path, native, 'userspace');
+  return insertBytes(decompress(content, compression, { file: file.path, codecs }), params, file.path, context, 'userspace');
 }
 
 /** Whether the answer to handing over the file itself says nothing yet about the module inside. */
@@ -63,19 +71,27 @@ function goesOnInUserspace(errno: Errno, compression: Compression | undefined, n
 }
 
 async function insertBytes(
-  image: Uint8Array, params: string, path: string, native: Native, decompressed: Insertion['decompressed'],
+  image: Uint8Array, params: string, path: string, { native, flags = 0 }: InsertContext, decompressed: Insertion['decompressed'],
 ): Promise<Insertion> {
   const memory = native.memfdCreate(path.slice(path.lastIndexOf('/') + 1));
   if ('errno' in memory) {
     if (errnoName(memory.errno) !== 'ENOSYS') return { errno: memory.errno, syscall: 'memfd_create', decompressed };
-    return { errno: await native.initModule(image, params), syscall: 'init_module', decompressed };
+    return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
   }
   try {
     for (let done = 0; done < image.length;) done += writeSync(memory.fd, image, done, image.length - done);
-    const errno = await native.finitModule(memory.fd, params, 0);
+    const errno = await native.finitModule(memory.fd, params, flags);
     if (errnoName(errno) !== 'ENOSYS') return { errno, syscall: 'finit_module', decompressed };
   } finally {
     closeSync(memory.fd);
   }
-  return { errno: await native.initModule(image, params), syscall: 'init_module', decompressed };
+  return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
+}
+
+/** init_module(2) takes no flags: what they would ignore is taken out of the image. */
+function forced(image: Uint8Array, flags: number, path: string): Uint8Array {
+  if (flags === 0) return image;
+  const modversions = (flags & MODULE_INIT_IGNORE_MODVERSIONS) !== 0;
+  const vermagic = (flags & MODULE_INIT_IGNORE_VERMAGIC) !== 0;
+  return forceImage(image, { modversions, vermagic }, path);
 }

@@ -2,6 +2,7 @@
 
 import type { System } from '../system.ts';
 import { type ConfigOptions, loadConfig } from './config-files.ts';
+import type { Config } from './config.ts';
 import { LiveModules } from './live.ts';
 import { type ExecuteOptions, Loader, type LoaderOptions } from './loader.ts';
 import type { Match } from './lookup.ts';
@@ -15,6 +16,8 @@ export interface Kmod {
   readonly source: ModuleSource;
   /** The modules that a name or alias stands for; empty when nothing knows it. */
   lookup(name: string): readonly Match[];
+  /** What is configured and indexed, as `modprobe -c` shows it. */
+  readonly facts: { readonly config: Config; readonly db: ModuleDb };
   /** What would be done for a name, and why. Executes nothing. */
   plan(name: string, options?: PlanOptions): ProbePlan;
   /**
@@ -38,9 +41,12 @@ export function openKmod(system: System, options: KmodOptions = {}): Kmod {
   const live = new LiveModules(system);
   const loader = new Loader(system, source, live, options);
   let current: Planner | undefined;
-  const planner = () => (current ??= new Planner(loadConfig(system, source, options), new ModuleDb(source, system.log), live));
+  const planner = () => (current ??= new Planner(loadConfig(system, source, options), new ModuleDb(source, system.log), live, options));
   return {
     source,
+    get facts() {
+      return planner();
+    },
     lookup: (name) => planner().lookup(name),
     plan: (name, planOptions) => planner().plan(name, planOptions),
     execute: (plan, executeOptions) => loader.execute(plan, executeOptions),

@@ -56,7 +56,7 @@ export class LiveModules {
 }
 
 /** A name that may become a path. */
-function isModuleName(name: string): boolean {
+export function isModuleName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
 }
 

@@ -1,8 +1,8 @@
 // Executes plans: the one place where modules are inserted and removed and configured commands are run.
 
-import { describeErrno, errnoByName, type Errno, O_NONBLOCK, type System } from '../system.ts';
+import { describeErrno, errnoByName, type Errno, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
 import type { Compression } from './compression.ts';
-import { errnoFailure, failureOf } from './failure.ts';
+import { deniedFailure, errnoFailure, failureOf } from './failure.ts';
 import { type Attempt, GoalRun } from './goal-run.ts';
 import { KmsgTail } from './kmsg.ts';
 import type { LiveModules } from './live.ts';
@@ -19,6 +19,12 @@ export type ExecuteOptions = {
   readonly dryRun?: boolean;
   /** Act as if nothing were loaded: only with `dryRun`. */
   readonly ignoreLoaded?: boolean;
+  /** MODULE_INIT_IGNORE_MODVERSIONS and MODULE_INIT_IGNORE_VERMAGIC, for every module that is inserted. */
+  readonly insertFlags?: number;
+  /** Remove what is in use, where the kernel was built to allow that. */
+  readonly forceRemoval?: boolean;
+  /** Milliseconds to wait for the users of a module that is to be removed to go; not at all when absent. */
+  readonly waitMs?: number | undefined;
   /** Called for each step that is about to be taken, in the order of the plan. */
   readonly onStep?: (step: ProbeStep) => void;
 };
@@ -60,6 +66,7 @@ export class Loader {
 
   async #executeGoal(goal: ProbeGoal, options: ExecuteOptions): Promise<GoalResult> {
     if (goal.status === 'blacklisted') return { ...goal, outcome: 'blacklisted', steps: [] };
+    if (goal.status === 'denied') return { ...goal, outcome: 'denied', failure: deniedFailure(goal), steps: [] };
     if (goal.status === 'ready') return { ...goal, outcome: this.#live.state(goal.module) === 'live' ? 'live' : 'builtin', steps: [] };
     const run = new GoalRun(goal.steps, options.onStep);
     const results = await run.all((step, announce) => this.#executeStep(step, options, announce));
@@ -79,7 +86,7 @@ export class Loader {
         if (!options.ignoreLoaded && this.#live.state(step.module) === 'live') return { outcome: 'live' };
         announce();
         if (options.dryRun) return { outcome: 'skipped' };
-        return step.action === 'insmod' ? this.#insert(step) : this.#timed(() => this.#runCommand(step));
+        return step.action === 'insmod' ? this.#insert(step, options) : this.#timed(() => this.#runCommand(step));
       case 'remove':
         announce();
         return options.dryRun ? { outcome: 'skipped' } : this.#timed(() => this.#runCommand(step));
@@ -89,18 +96,18 @@ export class Loader {
   }
 
   /** Shares the load of a module that is under way for another plan. */
-  #insert(step: ProbeStep): Promise<Attempt> {
+  #insert(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     const underWay = this.#inFlight.get(step.module);
     if (underWay) return underWay;
-    const attempt = this.#insertNow(step).finally(() => this.#inFlight.delete(step.module));
+    const attempt = this.#insertNow(step, options).finally(() => this.#inFlight.delete(step.module));
     this.#inFlight.set(step.module, attempt);
     return attempt;
   }
 
-  async #insertNow(step: ProbeStep): Promise<Attempt> {
+  async #insertNow(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     await this.#takeThread();
     try {
-      return await this.#timed(() => this.#insertFile(step));
+      return await this.#timed(() => this.#insertFile(step, options));
     } catch (error) {
       return { outcome: 'failed', failure: failureOf(error, step.path) };
     } finally {
@@ -108,7 +115,7 @@ export class Loader {
     }
   }
 
-  async #insertFile(step: ProbeStep): Promise<Attempt> {
+  async #insertFile(step: ProbeStep, { insertFlags }: ExecuteOptions): Promise<Attempt> {
     // Only a real load pays for the decoders and for the FFI.
     const { insertFile, kernelCompression } = await import('./insert.ts');
     const native = await this.#system.native();
@@ -118,7 +125,7 @@ export class Loader {
     const file = this.#source.open(step.path);
     try {
       const { errno, syscall } = await insertFile(file, step.params, {
-        native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark),
+        native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark), flags: insertFlags,
       });
       if (errno === 0) return { outcome: 'inserted' };
       if (errno === errnoByName('EEXIST')) return { outcome: 'live' };
@@ -135,16 +142,29 @@ export class Loader {
     if (users !== 0) {
       // What the module needed may well be needed by others too.
       if (!named) return { outcome: 'skipped' };
-      if (users !== undefined) return { outcome: 'failed', failure: { ...errnoFailure('EAGAIN', 'delete_module'), text: 'in use' } };
+      const waits = options.waitMs !== undefined && !options.dryRun;
+      if (users !== undefined && !waits) return { outcome: 'failed', failure: { ...errnoFailure('EAGAIN', 'delete_module'), text: 'in use' } };
     }
     announce();
     if (options.dryRun) return { outcome: 'skipped' };
     const native = await this.#system.native();
+    const flags = O_NONBLOCK | (options.forceRemoval ? O_TRUNC : 0);
     return this.#timed(async () => {
-      const errno = native.deleteModule(step.module, O_NONBLOCK);
+      const errno = await this.#untilUnused(() => native.deleteModule(step.module, flags), named ? options.waitMs ?? 0 : 0);
       if (errno === 0) return { outcome: 'removed' };
       return errno === errnoByName('ENOENT') ? { outcome: 'not-loaded' } : this.#failed(errno, 'delete_module', []);
     });
+  }
+
+  /** Tries again while the module is in use, in steps of 1, 2, 4… milliseconds; the kernel's own waiting has no limit. */
+  async #untilUnused(remove: () => Errno, waitMs: number): Promise<Errno> {
+    const end = this.#system.clock.now() + waitMs;
+    for (let pause = 1; ; pause *= 2) {
+      const errno = remove();
+      const left = end - this.#system.clock.now();
+      if (errno !== errnoByName('EAGAIN') || left <= 0) return errno;
+      await this.#system.clock.sleep(Math.min(pause, left));
+    }
   }
 
   async #runCommand(step: ProbeStep): Promise<Attempt> {

@@ -71,6 +71,11 @@ export class ModuleDb {
     yield* this.#index('alias')?.entries() ?? [];
   }
 
+  /** `symbol:NAME` with the modules that export them. */
+  *symbolEntries(): Generator<IndexEntry> {
+    yield* this.#index('symbols')?.entries() ?? [];
+  }
+
   #search(index: Index, key: string): IndexEntry[] {
     return this.#guarded(index, (open) => open.search(key));
   }

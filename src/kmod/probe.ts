@@ -7,10 +7,11 @@ export type Source = { readonly file: string; readonly line?: number };
 
 /**
  * Why a module is in a plan. `from` is the name that asked: the word that was typed (`requested`), the alias that
- * matched (`alias`), or the module that needs it (`dep`, `softdep-pre`, `softdep-post`, `install`).
+ * matched (`alias`), or the module that needs it (`dep`, `softdep-pre`, `softdep-post`, `install`), or that is
+ * in the way of its removal as long as this one uses it (`holder`).
  */
 export type Reason = {
-  readonly kind: 'requested' | 'alias' | 'dep' | 'softdep-pre' | 'softdep-post' | 'install';
+  readonly kind: 'requested' | 'alias' | 'dep' | 'softdep-pre' | 'softdep-post' | 'holder' | 'install';
   readonly from: string;
   /** Of `alias`: the pattern that matched. */
   readonly pattern?: string;
@@ -38,9 +39,13 @@ export type ProbeStep = {
 export type ProbeGoal = {
   readonly module: string;
   readonly reason: Reason;
-  /** `ready`: in the kernel already (live or builtin). `blacklisted`: nothing is to be done. */
-  readonly status: 'load' | 'ready' | 'blacklisted' | 'remove';
-  /** Of a blacklisted goal: the line that says so. */
+  /**
+   * `ready`: in the kernel already (live or builtin). `blacklisted`: nothing is to be done. `denied`: the module, or one
+   * that it needs (`denied` names it), must not be loaded.
+   */
+  readonly status: 'load' | 'ready' | 'blacklisted' | 'denied' | 'remove';
+  readonly denied?: string;
+  /** Of a blacklisted or denied goal: the line that says so. */
   readonly source?: Source;
   readonly steps: readonly ProbeStep[];
 };
@@ -52,7 +57,7 @@ export type ProbePlan = {
   readonly warnings: readonly LogRecord[];
 };
 
-export type Outcome = 'inserted' | 'removed' | 'ran' | 'live' | 'builtin' | 'blacklisted' | 'skipped' | 'failed' | 'not-loaded';
+export type Outcome = 'inserted' | 'removed' | 'ran' | 'live' | 'builtin' | 'blacklisted' | 'denied' | 'skipped' | 'failed' | 'not-loaded';
 
 /** Why a step failed, and in which call (`open`, `finit_module`, …; `decompress`, `sh`). `kernel` holds the lines that the kernel logged meanwhile, oldest first. */
 export type ProbeFailure = {

@@ -54,7 +54,7 @@ export function outcomesByModule(aliases: readonly AliasResult[]): ModuleOutcome
   const blacklisted = new Map<string, Collected<GoalResult>>();
   for (const { devices, result } of aliases) {
     for (const goal of result.goals) {
-      if (goal.outcome === 'blacklisted') collect(blacklisted, goal.module, goal, devices);
+      if (goal.outcome === 'blacklisted' || goal.outcome === 'denied') collect(blacklisted, goal.module, goal, devices);
       for (const step of goal.steps) {
         if (step.outcome === 'inserted' || step.outcome === 'ran') collect(loaded, step.module, step, devices);
         const { failure } = step;

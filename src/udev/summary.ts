@@ -49,7 +49,7 @@ export function formatDryRun(plan: ColdplugPlan): readonly string[] {
     if (goals.length === 0) unmatched++;
     for (const goal of goals) {
       if (goal.status === 'ready') ready.add(goal.module);
-      if (goal.status === 'blacklisted') blacklisted.set(goal.module, sourceText(goal.source));
+      if (goal.status === 'blacklisted' || goal.status === 'denied') blacklisted.set(goal.module, sourceText(goal.source));
       for (const { action, module, path, command, reason, outcome } of goal.steps) {
         if (outcome !== 'skipped' || would.has(module)) continue;
         would.set(module, { path, command: action === 'install' ? command : undefined, because: becauseText(reason, devices) });
@@ -94,6 +94,8 @@ function becauseText(reason: Reason, devices: readonly string[]): string {
     case 'softdep-pre':
     case 'softdep-post':
       return `${printable(reason.from)} has it as softdep (${reason.kind.slice('softdep-'.length)})${source}`;
+    case 'holder':
+      return `it uses ${printable(reason.from)}${source}`;
     case 'install':
       return `the install command of ${printable(reason.from)} is configured${source}`;
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { openKmod } from '../../src/kmod/kmod.ts';
 import type { PlanOptions } from '../../src/kmod/plan.ts';
 import { machine, tree } from './machine.ts';
 
@@ -117,5 +118,64 @@ describe('the configuration', () => {
     expect(system.release).toBe('6.12.0-test');
     kmod.reload();
     expect(kmod.plan('xfs').goals).toHaveLength(1);
+  });
+});
+
+describe('deny', () => {
+  const deny = (names: string) => ({ 'etc/modprobe.d/deny.conf': `# hardening\n#tsmodprobe: deny ${names}\n` });
+
+  it('refuses a module by name, by alias and for what needs it, and names the line', () => {
+    const { root, kmod } = machine(deny('libcrc32c'));
+    const source = { file: `${root}/etc/modprobe.d/deny.conf`, line: 2 };
+    const goal = (name: string) => kmod.plan(name).goals[0];
+    expect(goal('libcrc32c')).toMatchObject({ status: 'denied', denied: 'libcrc32c', source, steps: [] });
+    expect(goal('xfs')).toMatchObject({ status: 'denied', denied: 'libcrc32c', source, steps: [] });
+    expect(goal('fs-xfs')).toMatchObject({ status: 'denied', denied: 'libcrc32c', source, steps: [] });
+  });
+
+  it('leaves denied softdeps out, and says so', () => {
+    const { root, kmod } = machine(deny('crc32c-*'));
+    const plan = kmod.plan('xfs');
+    expect(plan.goals[0]?.steps.map((step) => step.module)).toEqual(['libcrc32c', 'xfs']);
+    expect(plan.warnings.map(({ message }) => message)).toEqual(['generic', 'intel'].map((which) =>
+      `softdep crc32c_${which} of libcrc32c left out: crc32c_${which} is denied by ${root}/etc/modprobe.d/deny.conf line 2`));
+  });
+
+  it('is a comment for kmod, and for --strict-kmod', () => {
+    const { system } = machine(deny('xfs'));
+    expect(openKmod(system, { strict: true }).plan('xfs').goals[0]?.status).toBe('load');
+  });
+
+  it('is a bad line without names, or with another word', () => {
+    const { root, kmod, log } = machine({ 'etc/modprobe.d/deny.conf': '#tsmodprobe: deny\n#tsmodprobe: allow x\n# tsmodprobe: deny xfs\n' });
+    expect(kmod.plan('xfs').goals[0]?.status).toBe('load');
+    expect(log).toEqual([
+      `error bad-line: ${root}/etc/modprobe.d/deny.conf line 1: ignoring bad line starting with '#tsmodprobe: deny'`,
+      `error bad-line: ${root}/etc/modprobe.d/deny.conf line 2: ignoring bad line starting with '#tsmodprobe: allow'`,
+    ]);
+  });
+});
+
+describe('several softdep lines, and an install line beside them', () => {
+  const files = { 'etc/modprobe.d/z.conf': 'softdep libcrc32c pre: e1000e\ninstall libcrc32c /bin/false\n' };
+
+  it('all count', () => {
+    expect(outline('xfs', {}, files).map((line) => line.trim().split(' ', 2).join(' '))).toEqual([
+      'load xfs', 'insmod crc32c_generic', 'insmod crc32c_intel', 'insmod e1000e', 'install libcrc32c', 'insmod xfs',
+    ]);
+  });
+
+  it('count for strict as they do for kmod: the first softdep only, and no command beside it', () => {
+    const { system } = machine(files);
+    const steps = openKmod(system, { strict: true }).plan('xfs').goals[0]?.steps.map((step) => `${step.action} ${step.module}`);
+    expect(steps).toEqual(['insmod crc32c_generic', 'insmod crc32c_intel', 'insmod libcrc32c', 'insmod xfs']);
+  });
+});
+
+describe('a path in place of a name', () => {
+  it('loads that file, with the dependencies of its name', () => {
+    const { kmod } = machine();
+    const steps = kmod.plan('./xfs.ko', { path: '/tmp/./xfs.ko' }).goals[0]?.steps.map((step) => step.path.split('/').slice(-2).join('/'));
+    expect(steps).toEqual(['kernel/crc32c_generic.ko', 'kernel/crc32c_intel.ko', 'kernel/libcrc32c.ko', './xfs.ko']);
   });
 });

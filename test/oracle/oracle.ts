@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
@@ -40,7 +40,7 @@ export function runOurs(tool: string, args: readonly string[]): Run {
 
 /** Any program, to its end. */
 export function run(program: string, args: readonly string[]): Run {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'latin1', maxBuffer: 1 << 28 });
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'latin1', maxBuffer: 1 << 28, argv0: basename(program) });
   if (error) throw error;
   return { status, stdout, stderr };
 }

@@ -152,7 +152,8 @@ describe('bootVm', () => {
     expect(files.map((file) => existsSync(file))).toEqual([false]);
     controller.abort();
     await expect(vm.wait()).rejects.toThrow('This operation was aborted');
-    await expect(other.execute('query-status')).rejects.toThrow('QEMU closed it');
+    // QEMU was killed: what its socket says of that depends on what was under way.
+    await expect(other.execute('query-status')).rejects.toThrow(/QEMU closed it|ECONNRESET|EPIPE/);
     expect(existsSync(`/proc/${vm.pid}`)).toBe(false);
   }, TIMEOUT);
 

@@ -1,0 +1,81 @@
+// lsmod: lists the modules that are in the kernel, their size and their users.
+
+import { codeOf, messageOf } from '../errors.ts';
+import { readLoadedModules } from '../kmod/loaded.ts';
+import type { LoadedModule } from '../kmod/loaded.ts';
+import { errnoByName, errnoText } from '../system.ts';
+import { VERSION } from '../version.ts';
+import type { Applet } from './applet.ts';
+import { getopt, type OptionSpec } from './getopt.ts';
+import { messageWriter } from './syslog.ts';
+
+const OPTIONS: readonly OptionSpec[] = [
+  { long: 'syslog', short: 's' },
+  { long: 'verbose', short: 'v' },
+  { long: 'json' },
+  { long: 'version', short: 'V' },
+  { long: 'help', short: 'h' },
+];
+
+const HELP = `Usage: lsmod [OPTION]...
+List the modules that are in the kernel.
+
+  -s, --syslog     errors go to the system log
+  -v, --verbose    for compatibility
+      --json       one JSON object a module and line
+  -V, --version
+  -h, --help
+`;
+
+/** What kmod prints where the kernel has no count: -ENOENT. */
+const NO_COUNT = -2;
+
+export const lsmod: Applet = {
+  name: 'lsmod',
+  summary: 'list the modules that are in the kernel',
+  async run(argv, context) {
+    const { options, operands } = getopt(argv, OPTIONS, context.program);
+    const given = new Set(options.map(({ name }) => name));
+    if (given.has('help')) {
+      context.stdout(HELP);
+      return 0;
+    }
+    if (given.has('version')) {
+      context.stdout(`tsmodprobe ${VERSION}\n`);
+      return 0;
+    }
+    const system = context.openSystem({});
+    const write = await messageWriter(context, system, given.has('syslog'));
+    const fail = (text: string): number => {
+      write(`${context.program}: ERROR: ${text}\n`);
+      return 1;
+    };
+    if (operands.length > 0) return fail('too many arguments provided.');
+    try {
+      const modules = readLoadedModules(system);
+      context.stdout(given.has('json') ? modules.map(jsonLine).join('') : formatTable(modules));
+      return 0;
+    } catch (error) {
+      return fail(`could not get list of modules: ${reasonOf(error)}`);
+    }
+  },
+};
+
+/** The columns of kmod. A name or number that is too long moves those behind it. */
+export function formatTable(modules: readonly LoadedModule[]): string {
+  const lines = modules.map(({ module, size, refcnt, holders }) => {
+    const users = holders.length === 0 ? '' : ` ${holders.join(',')}`;
+    return `${module.padEnd(19)} ${String(size).padStart(8)}  ${refcnt ?? NO_COUNT}${users}\n`;
+  });
+  return `Module                  Size  Used by\n${lines.join('')}`;
+}
+
+function jsonLine({ module, size, refcnt, holders, state }: LoadedModule): string {
+  return `${JSON.stringify({ schema: 1, module, size, refcnt: refcnt ?? null, holders, state })}\n`;
+}
+
+/** The C library's text, as kmod has it. */
+function reasonOf(error: unknown): string {
+  const errno = errnoByName(codeOf(error) ?? '');
+  return errno === undefined ? messageOf(error) : errnoText(errno);
+}

@@ -1,0 +1,84 @@
+// What configuration and indexes together say of one module: its file, what it needs, softdeps, commands, parameters, bans.
+
+import { fnmatch, moduleNameOfPath } from './alias.ts';
+import type { BlacklistDirective, CommandDirective, Config, DenyDirective } from './config.ts';
+import type { ModuleDb } from './module-db.ts';
+import type { Source } from './probe.ts';
+
+/** A name that a softdep line gives, and that line. Names are as typed: they are looked up like any other. */
+export type SoftdepName = { readonly name: string; readonly source: Source };
+
+export type ModuleFacts = {
+  readonly builtin: boolean;
+  /** '' where there is no file. */
+  readonly path: string;
+  /** Modules that must be there first, by name, those that others of them need last. */
+  readonly needs: readonly string[];
+  readonly pre: readonly SoftdepName[];
+  readonly post: readonly SoftdepName[];
+  readonly install: CommandDirective | undefined;
+  readonly remove: CommandDirective | undefined;
+  readonly deny: DenyDirective | undefined;
+};
+
+/** Answers are kept: one plan asks for the same modules again and again. */
+export class ModuleRules {
+  readonly #config: Config;
+  readonly #db: ModuleDb;
+  readonly #strict: boolean;
+  readonly #facts = new Map<string, ModuleFacts>();
+
+  constructor(config: Config, db: ModuleDb, { strict = false } = {}) {
+    this.#config = config;
+    this.#db = db;
+    this.#strict = strict;
+  }
+
+  of(module: string): ModuleFacts {
+    let facts = this.#facts.get(module);
+    if (!facts) {
+      facts = this.#read(module);
+      this.#facts.set(module, facts);
+    }
+    return facts;
+  }
+
+  /** Configured parameters, in the order of the configuration, under the module's own name and the alias that led to it. */
+  paramsOf(module: string, alias: string | undefined): string {
+    let params = '';
+    for (const options of this.#config.options) {
+      if (options.module === module || options.module === alias) params += params === '' ? options.params : ` ${options.params}`;
+    }
+    return params;
+  }
+
+  blacklistOf(module: string): BlacklistDirective | undefined {
+    return this.#config.blacklist.find((directive) => directive.module === module);
+  }
+
+  #read(module: string): ModuleFacts {
+    const { install, remove, deny } = this.#config;
+    const dependencies = this.#db.dependencies(module);
+    const named = this.#config.softdeps.filter((softdep) => matches(softdep.module, module));
+    // kmod takes the first line only, so that a line of the administrator hides the module's own, or is hidden by it.
+    const softdeps = this.#strict ? named.slice(0, 1) : named;
+    const listOf = (kind: 'pre' | 'post') => softdeps.flatMap((softdep) => softdep[kind].map((name) => ({ name, source: softdep.source })));
+    const [pre, post] = [listOf('pre'), listOf('post')];
+    // kmod runs no install command for a module that has softdeps, so that `install X /bin/false` may not hold.
+    const ignoreInstall = this.#strict && pre.length + post.length > 0;
+    return {
+      builtin: !dependencies && this.#db.isBuiltin(module),
+      path: dependencies ? this.#db.source.resolve(dependencies.path) : '',
+      needs: dependencies?.needs.map(moduleNameOfPath) ?? [],
+      pre, post,
+      install: ignoreInstall ? undefined : install.find((directive) => matches(directive.module, module)),
+      remove: remove.find((directive) => matches(directive.module, module)),
+      deny: deny.find((directive) => matches(directive.module, module)),
+    };
+  }
+}
+
+/** Names in softdep, install, remove and deny lines are patterns; most are plain. */
+function matches(pattern: string, module: string): boolean {
+  return pattern === module || (/[*?[\\]/.test(pattern) && fnmatch(pattern, module));
+}

@@ -1,0 +1,100 @@
+// The steps of one insertion, in kmod's order: needed modules first, each between its own softdeps.
+
+import type { LogRecord } from '../system.ts';
+import type { Match } from './lookup.ts';
+import type { SoftdepName } from './module-rules.ts';
+import type { Planner, PlanOptions } from './plan.ts';
+import type { ProbeStep, Reason } from './probe.ts';
+
+/** Softdeps that are left out, because they are denied, become `warnings`. */
+export function planInsertion(planner: Planner, match: Match, options: PlanOptions, warnings: LogRecord[]): ProbeStep[] {
+  return new Insertion(planner, match, options, warnings).steps;
+}
+
+class Insertion {
+  readonly steps: ProbeStep[] = [];
+  readonly #planner: Planner;
+  readonly #options: PlanOptions;
+  readonly #warnings: LogRecord[];
+  readonly #target: string;
+  readonly #required: ReadonlySet<string>;
+  readonly #visited = new Set<string>();
+  /** The last step of each module: softdeps can make kmod list a module more than once. */
+  readonly #stepOf = new Map<string, number>();
+
+  constructor(planner: Planner, match: Match, options: PlanOptions, warnings: LogRecord[]) {
+    this.#planner = planner;
+    this.#options = options;
+    this.#warnings = warnings;
+    this.#target = match.module;
+    this.#required = new Set([match.module, ...planner.rules.of(match.module).needs]);
+    this.#withDependencies(match, match.reason, []);
+  }
+
+  #withDependencies(match: Match, reason: Reason, after: readonly number[]): void {
+    if (this.#visited.has(match.module)) return;
+    this.#visited.add(match.module);
+    const { needs } = this.#planner.rules.of(match.module);
+    // modules.dep lists what is needed last first.
+    for (let i = needs.length - 1; i >= 0; i--) {
+      const dep: Match = { module: needs[i] ?? '', alias: undefined, builtin: false, reason: { kind: 'dep', from: match.module } };
+      this.#withSoftdeps(dep, dep.reason, after);
+    }
+    this.#withSoftdeps(match, reason, after);
+  }
+
+  #withSoftdeps(match: Match, reason: Reason, after: readonly number[]): void {
+    const { module } = match;
+    const ignored = module === this.#target && this.#options.ignoreInstall;
+    const { pre, post } = ignored ? { pre: [], post: [] } : this.#planner.rules.of(module);
+    const before = pre.length > 0 ? this.#softdeps(module, 'softdep-pre', pre, after) : [];
+    const index = this.#push(match, reason, [...after, ...before]);
+    if (post.length > 0) this.#softdeps(module, 'softdep-post', post, [...after, index]);
+  }
+
+  /** Returns the steps of the softdeps themselves. */
+  #softdeps(from: string, kind: 'softdep-pre' | 'softdep-post', names: readonly SoftdepName[], after: readonly number[]): number[] {
+    return names.flatMap(({ name, source }) => this.#planner.lookup(name).flatMap((match) => {
+      if (this.#isDenied(match.module, from)) return [];
+      this.#withDependencies(match, { kind, from, source }, after);
+      return this.#stepOf.get(match.module) ?? [];
+    }));
+  }
+
+  #isDenied(module: string, from: string): boolean {
+    const { rules } = this.#planner;
+    const denied = [module, ...rules.of(module).needs].find((each) => rules.of(each).deny);
+    const source = denied === undefined ? undefined : rules.of(denied).deny?.source;
+    if (!source) return false;
+    const line = source.line === undefined ? '' : ` line ${source.line}`;
+    this.#warnings.push({
+      code: 'denied', file: source.file, ...(source.line === undefined ? {} : { line: source.line }),
+      message: `softdep ${module} of ${from} left out: ${denied} is denied by ${source.file}${line}`,
+    });
+    return true;
+  }
+
+  #push(match: Match, reason: Reason, after: readonly number[]): number {
+    const { module } = match;
+    const named = module === this.#target;
+    const facts = this.#planner.rules.of(module);
+    const configured = this.#planner.rules.paramsOf(module, match.alias);
+    const extra = named ? this.#options.params ?? '' : '';
+    // The blank before absent parameters is kmod's, and shows in what -D prints.
+    const params = configured === '' ? extra : `${configured} ${extra}`;
+    const install = named && this.#options.ignoreInstall ? undefined : facts.install;
+    const waitFor = new Set([...after, ...facts.needs.flatMap((need) => this.#stepOf.get(need) ?? [])]);
+    const index = this.steps.length;
+    this.steps.push({
+      action: match.builtin || facts.builtin ? 'builtin' : install ? 'install' : 'insmod',
+      module, params,
+      path: named && this.#options.path !== undefined ? this.#options.path : facts.path,
+      ...(install ? { command: install.command } : {}),
+      reason: install ? { ...reason, source: install.source } : reason,
+      after: [...waitFor].sort((a, b) => a - b),
+      required: this.#required.has(module),
+    });
+    this.#stepOf.set(module, index);
+    return index;
+  }
+}

@@ -1,0 +1,36 @@
+// Runs an applet on a fixture root with a fake kernel, and keeps what it says.
+
+import { openFakeNative } from '../../native-bindings/fake.ts';
+import type { FakeNative } from '../../native-bindings/fake.ts';
+import type { Applet, AppletContext } from '../../src/applets/applet.ts';
+import { UsageError } from '../../src/errors.ts';
+import { openSystem } from '../../src/system.ts';
+
+export type Ran = { readonly status: number; readonly stdout: string; readonly stderr: string };
+
+export type RunOptions = {
+  /** A directory that looks like /. Roots that the applet asks for itself hold. */
+  readonly root: string;
+  readonly release?: string;
+  readonly native?: FakeNative;
+};
+
+/** The applet as the command line calls it, a UsageError included. */
+export async function runApplet(applet: Applet, argv: readonly string[], { root, release = '6.12.0-test', native = openFakeNative() }: RunOptions): Promise<Ran> {
+  const text = { stdout: '', stderr: '' };
+  const context: AppletContext = {
+    program: applet.name,
+    stdout: (chunk) => void (text.stdout += chunk),
+    stderr: (chunk) => void (text.stderr += chunk),
+    isTty: { stdout: false, stderr: false },
+    env: {},
+    openSystem: (options) => openSystem({ root, release, native, ...options }),
+    signals: () => () => undefined,
+  };
+  try {
+    return { status: await applet.run(argv, context), ...text };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { status: 1, stdout: text.stdout, stderr: `${text.stderr}${error.message}\n` };
+  }
+}
