@@ -105,9 +105,11 @@ class Modprobe {
     const file = openModuleFile(path);
     try {
       const lines = symbolLines(file, task);
-      if (lines !== undefined) this.#context.stdout(lines);
-      else this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: Exec format error`);
-      return lines === undefined ? 1 : 0;
+      this.#context.stdout(lines ?? '');
+      if (lines) return 0;
+      const reason = lines === undefined ? 'Exec format error' : 'No such file or directory';
+      this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
+      return 1;
     } finally {
       file.close();
     }

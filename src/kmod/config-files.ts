@@ -29,6 +29,11 @@ export function configDirectories(system: System): string[] {
   return CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/modprobe.d`);
 }
 
+/** Whether a file of this name in a configuration directory is read. */
+export function isConfigName(name: string): boolean {
+  return !name.startsWith('.') && name.endsWith('.conf') && name.length > '.conf'.length;
+}
+
 /** Reads all configuration: files, the lists of the module tree, then the kernel command line. Bad lines are logged. */
 export function loadConfig(system: System, source: ModuleSource, options: ConfigOptions = {}): Config {
   const config = new ConfigBuilder();
@@ -76,10 +81,6 @@ function listFiles(paths: readonly string[], system: System): ConfigFile[] {
     }
   }
   return [...files.values()];
-}
-
-function isConfigName(name: string): boolean {
-  return !name.startsWith('.') && name.endsWith('.conf') && name.length > '.conf'.length;
 }
 
 function readText(file: ConfigFile, system: System): string | undefined {

@@ -66,6 +66,13 @@ export class ModuleDb {
     return this.#searchWild('symbols', symbol);
   }
 
+  /** All modules that have a file, by name, with the names of those that they need. */
+  modules(): { readonly module: string; readonly needs: readonly string[] }[] {
+    return this.#guarded('dep', (open) => [...open.entries()]).map(({ key, value }) => ({
+      module: key, needs: parseDependencies(value)?.needs.map(moduleNameOfPath) ?? [],
+    }));
+  }
+
   /** Patterns with the modules that they name, as `modprobe -c` lists them. */
   *aliasEntries(): Generator<IndexEntry> {
     yield* this.#index('alias')?.entries() ?? [];

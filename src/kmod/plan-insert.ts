@@ -32,8 +32,10 @@ class Insertion {
   }
 
   #withDependencies(match: Match, reason: Reason, after: readonly number[]): void {
-    if (this.#visited.has(match.module)) return;
-    this.#visited.add(match.module);
+    // To kmod a module under an alias is another than the module itself, and -D shows it.
+    const identity = match.alias === undefined ? match.module : `${match.module}\\${match.alias}`;
+    if (this.#visited.has(identity)) return;
+    this.#visited.add(identity);
     const { needs } = this.#planner.rules.of(match.module);
     // modules.dep lists what is needed last first.
     for (let i = needs.length - 1; i >= 0; i--) {
