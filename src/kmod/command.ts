@@ -18,8 +18,8 @@ export function runShellCommand(step: ProbeStep, env: Readonly<Record<string, st
     child.on('error', (error) => resolve({ outcome: 'failed', failure: failureOf(error, command) }));
     child.on('close', (code, signal) => {
       if (code === 0) return resolve({ outcome: 'ran' });
-      // wait(2)'s status word, which is what kmod prints.
-      const retcode = signal === null ? (code ?? 0) << 8 : constants.signals[signal];
+      // As a shell tells a signal.
+      const retcode = signal === null ? code : 128 + constants.signals[signal];
       resolve({ outcome: 'failed', failure: { ...errnoFailure('EINVAL', 'sh'), text: `retcode ${retcode}` } });
     });
   });

@@ -123,7 +123,7 @@ describe('execute', () => {
     writeFileSync(tree(root, 'modules.softdep'), '');
     expect(outcomes(await kmod.execute(kmod.plan('msghandler')))).toEqual([{ msghandler: 'ran', steps: ['msghandler ran'] }]);
     const result = await kmod.execute(kmod.plan('e1000e'));
-    expect(result.goals[0]?.failure).toEqual({ code: 'EINVAL', errno: 22, syscall: 'sh', text: 'retcode 768', kernel: [] });
+    expect(result.goals[0]?.failure).toEqual({ code: 'EINVAL', errno: 22, syscall: 'sh', text: 'retcode 3', kernel: [] });
   });
 });
 
