@@ -8,7 +8,13 @@ import { codeOf, messageOf, UsageError } from './errors.ts';
 import { openSystem } from './system.ts';
 import { VERSION } from './version.ts';
 
-type Entry = { readonly name: string; readonly summary: string; readonly load: () => Promise<Applet> };
+type Entry = {
+  readonly name: string;
+  readonly summary: string;
+  /** Not for people: parts of ourselves that run as programs of their own. */
+  readonly hidden?: boolean;
+  readonly load: () => Promise<Applet>;
+};
 
 /** Applets are loaded when they are called: start-up pays for one. */
 const APPLETS: readonly Entry[] = [
@@ -18,6 +24,10 @@ const APPLETS: readonly Entry[] = [
   { name: 'lsmod', summary: 'list the modules that are loaded', load: async () => (await import('./applets/lsmod.ts')).lsmod },
   { name: 'modinfo', summary: 'show what modules say of themselves', load: async () => (await import('./applets/modinfo.ts')).modinfo },
   { name: 'kmod', summary: 'all tools of kmod by their names, list and static-nodes', load: async () => (await import('./applets/kmod.ts')).kmodApplet((name) => APPLETS.find((applet) => applet.name === name)?.load()) },
+  { name: 'depmod', summary: 'make the indexes of modprobe from the modules of a kernel', load: async () => (await import('./applets/depmod.ts')).depmodApplet },
+  { name: 'depmod-worker', summary: '', hidden: true, load: async () => (await import('./applets/depmod-worker.ts')).depmodWorker },
+  { name: 'lint', summary: 'say what in modprobe.d does not do what it looks like', load: async () => (await import('./applets/lint.ts')).lint },
+  { name: 'doctor', summary: 'say why a module cannot be found or loaded', load: async () => (await import('./applets/doctor.ts')).doctor },
   { name: 'udevd', summary: 'load the modules of devices, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
@@ -74,7 +84,7 @@ function find(name: string): Entry | undefined {
 }
 
 function help(): string {
-  const lines = APPLETS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}\n`).join('');
+  const lines = APPLETS.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(12)}${summary}\n`).join('');
   return `Usage: tskmod APPLET [ARGUMENT]...\n\nApplets (also by a link of that name, with or without "ts" before it):\n${lines}
 tskmod APPLET --help tells more.\n`;
 }

@@ -151,11 +151,11 @@ class Modprobe {
     if (json) this.#json(pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) this.#reportRemoval(result);
-    else this.#reportInsertion(result, strict);
+    else await this.#reportInsertion(result, strict);
     return true;
   }
 
-  #reportInsertion(result: ProbeResult, strict: boolean): void {
+  async #reportInsertion(result: ProbeResult, strict: boolean): Promise<void> {
     for (const { module, outcome, failure, steps } of result.goals) {
       const already = outcome === 'live' || outcome === 'builtin';
       if (already && this.#request.firstTime && !this.#request.showDepends) {
@@ -166,7 +166,12 @@ class Modprobe {
           this.#say('ERROR', `Error running install command '${step.command}' for module ${step.module}: ${step.failure.text}`);
         }
       }
-      if (failure) this.#fail('ERROR', `could not insert '${module}': ${insertionReason(failure, strict)}`);
+      if (!failure) continue;
+      this.#fail('ERROR', `could not insert '${module}': ${insertionReason(failure, strict)}`);
+      const refused = strict || this.#request.quiet ? undefined : steps.find((step) => step.failure === failure);
+      if (!refused) continue;
+      const { explainFailure } = await import('../kmod/explain-failure.ts');
+      for (const line of await explainFailure(this.#system, this.#kmod, failure, refused)) this.#say('ERROR', line);
     }
   }
 

@@ -15,7 +15,8 @@ const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
 /** Lists that depmod gathered from the modules; kmod sorts them in among the files, by name. */
 const LISTS_OF_MODULES = ['modules.softdep', 'modules.weakdep'] as const;
 
-type ConfigFile = { readonly name: string; readonly path: string; read(): string };
+/** A configuration file that has not been read yet. */
+export type ConfigFile = { readonly name: string; readonly path: string; read(): string };
 
 export type ConfigOptions = {
   /** Files and directories to read instead of the default directories (`-C`). */
@@ -55,7 +56,8 @@ export function loadConfig(system: System, source: ModuleSource, options: Config
   return config;
 }
 
-function listFiles(paths: readonly string[], system: System): ConfigFile[] {
+/** The files that paths stand for: files as they are, of directories the *.conf; of two with one name the first. */
+export function listFiles(paths: readonly string[], system: System): ConfigFile[] {
   const files = new Map<string, ConfigFile>();
   const add = (path: string) => {
     const name = basename(path);
@@ -83,7 +85,8 @@ function listFiles(paths: readonly string[], system: System): ConfigFile[] {
   return [...files.values()];
 }
 
-function readText(file: ConfigFile, system: System): string | undefined {
+/** Its text, or undefined where it has gone or cannot be read, which is logged. */
+export function readText(file: ConfigFile, system: System): string | undefined {
   try {
     return file.read();
   } catch (error) {

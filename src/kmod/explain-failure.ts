@@ -5,7 +5,7 @@ import type { Kmod } from './kmod.ts';
 import type { ProbeFailure, ProbeStep } from './probe.ts';
 import { symbolProblemText, type SymbolProblem } from './symbol-check.ts';
 import { TreeImages } from './tree-images.ts';
-import { vermagicProblem } from './vermagic.ts';
+import { otherRelease, vermagicProblem } from './vermagic.ts';
 
 /** Lines said of one failure at most: a module of another kernel disagrees about every symbol. */
 export const MAX_EXPLANATIONS = 5;
@@ -27,16 +27,19 @@ export async function explainFailure(system: System, kmod: Kmod, failure: ProbeF
   const { facts } = await images.examine(kmod.source.resolve(step.path));
   if (!facts) return [];
   const witness = await images.witness(step.module);
-  const vermagic = vermagicProblem(facts, witness, system.release);
   const named = symbolsIn(kernel);
   const problems = await images.symbolProblems(step.module, facts);
   const rank = ({ symbol }: SymbolProblem) => (named.has(symbol) ? 0 : 1);
   const found = problems.toSorted((a, b) => rank(a) - rank(b));
+  const stranger = problems.some(({ kind }) => kind === 'mismatch') ? otherRelease(facts, witness, system.release) : undefined;
+  const vermagic = vermagicProblem(facts, witness, system.release) ?? (stranger && `built for kernel ${stranger.own}, not for ${stranger.wanted}`);
+  // A module of another kernel disagrees about every symbol: that is no news.
+  const told = vermagic === undefined ? found : found.filter(({ kind, symbol }) => kind !== 'mismatch' || named.has(symbol));
   const known = new Set(problems.map(({ symbol }) => symbol));
   const missing = [...named].filter((symbol) => !known.has(symbol) && db.symbols(`symbol:${symbol}`).length === 0 && isMissing(kernel, symbol));
   const lines = [
-    ...(vermagic === undefined ? [] : [vermagic]),
-    ...[...missing.map((symbol): SymbolProblem => ({ kind: 'missing', symbol })), ...found].map(symbolProblemText),
+    ...(vermagic === undefined ? [] : [`module ${step.module}: ${vermagic}`]),
+    ...[...missing.map((symbol): SymbolProblem => ({ kind: 'missing', symbol })), ...told].map(symbolProblemText),
   ];
   const more = lines.length - MAX_EXPLANATIONS;
   return more > 0 ? [...lines.slice(0, MAX_EXPLANATIONS), `and ${more} more`] : lines;

@@ -1,148 +1,138 @@
-// Builds a binary index (the layout of index-node.ts) from entries: where a tree has only the text files.
+// Builds a binary index (the layout of index-node.ts) from entries.
 
+import { ByteWriter } from './byte-writer.ts';
+import { IndexEntries } from './index-entries.ts';
 import type { IndexEntry } from './index-node.ts';
-import { INDEX_MAGIC, INDEX_VERSION, LAST_CHILD, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
+import { INDEX_MAGIC, INDEX_VERSION, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
 
-type Value = { readonly value: string; readonly priority: number };
-type TrieNode = { prefix: string; readonly children: Map<number, TrieNode>; readonly values: Value[] };
+export type IndexLayout =
+  /** Parents before children, as kmod 34 and later write it: a look-up reads forwards. */
+  | 'pre-order'
+  /** Children before parents, as kmod up to 33 does. Of the same size, and every reader takes both. */
+  | 'post-order';
+
+export type BuildIndexOptions = { /** `pre-order` when absent. */ readonly layout?: IndexLayout };
+
+const HEADER_SIZE = 12;
 
 /**
- * The bytes of an index with these entries, parents before children (the layout of kmod 34 and later).
- * Keys and values with bytes above 127 cannot be stored and are left out; they are returned in `refused`.
+ * The bytes of an index with these entries. Keys and values with bytes above 127 cannot be stored and are left out; they
+ * are returned in `refused`. Of equal keys and priorities the later entry comes first.
  */
-export function buildIndex(entries: Iterable<IndexEntry>): { bytes: Uint8Array; refused: readonly IndexEntry[] } {
-  const root: TrieNode = newNode('');
-  const refused: IndexEntry[] = [];
-  for (const entry of entries) {
-    if (isStorable(entry.key) && isStorable(entry.value)) insert(root, entry);
-    else refused.push(entry);
-  }
-  const writer = new Writer();
-  writer.u32(INDEX_MAGIC);
-  writer.u32(INDEX_VERSION);
-  writer.u32(0);
-  writer.patch(8, writeNode(root, writer));
-  return { bytes: writer.bytes(), refused };
+export function buildIndex(
+  entries: Iterable<IndexEntry>, options: BuildIndexOptions = {},
+): { bytes: Uint8Array; refused: readonly IndexEntry[] } {
+  const list = new IndexEntries();
+  for (const entry of entries) list.add(entry);
+  return { bytes: buildIndexOf(list, options), refused: list.refused };
 }
 
-function isStorable(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 0 || code > LAST_CHILD) return false;
-  }
-  return true;
+/** The bytes of an index. */
+export function buildIndexOf(entries: IndexEntries, { layout = 'pre-order' }: BuildIndexOptions = {}): Uint8Array {
+  return new Builder(entries, layout).build();
 }
 
-function insert(root: TrieNode, { key, value, priority }: IndexEntry): void {
-  let node = root;
-  for (let i = 0; ;) {
-    let common = 0;
-    while (common < node.prefix.length && node.prefix[common] === key[i + common]) common++;
-    if (common < node.prefix.length) splitNode(node, common);
-    i += common;
-    if (i === key.length) {
-      insertValue(node.values, { value, priority });
-      return;
+/** Writes a node for each range of keys that begin alike; the keys are sorted, so that a range's ends tell what all share. */
+class Builder {
+  readonly #keys: Uint8Array;
+  readonly #starts: Int32Array;
+  readonly #values: readonly string[];
+  readonly #priorities: Uint32Array;
+  readonly #layout: IndexLayout;
+  readonly #writer = new ByteWriter();
+
+  constructor(entries: IndexEntries, layout: IndexLayout) {
+    const order = entries.sorted();
+    this.#keys = entries.keys;
+    this.#starts = order.map((entry) => entries.starts[entry] ?? 0);
+    this.#priorities = Uint32Array.from(order, (entry) => entries.priorities[entry] ?? 0);
+    this.#values = Array.from(order, (entry) => entries.values[entry] ?? '');
+    this.#layout = layout;
+  }
+
+  build(): Uint8Array {
+    const writer = this.#writer;
+    writer.u32(INDEX_MAGIC);
+    writer.u32(INDEX_VERSION);
+    writer.u32(0);
+    // The root has no prefix: kmod begins with an empty one, and only ever cuts prefixes.
+    const count = this.#starts.length;
+    writer.patch(HEADER_SIZE - 4, count === 0 ? HEADER_SIZE : this.#node(0, count, 0, 0));
+    return writer.bytes();
+  }
+
+  /** Writes the node of the keys [from, to), which agree in `end` bytes; those from `depth` on are its prefix. Returns its reference. */
+  #node(from: number, to: number, depth: number, end: number): number {
+    const writer = this.#writer;
+    let own = from;
+    while (own < to && this.#code(own, end) === 0) own++;
+    const first = own < to ? this.#code(own, end) : 0;
+    const last = own < to ? this.#code(to - 1, end) : 0;
+    const references = own < to ? new Uint32Array(last - first + 1) : undefined;
+    if (references && this.#layout === 'post-order') this.#children(own, to, end, first, references);
+
+    const offset = writer.length;
+    let flags = 0;
+    if (end > depth) {
+      flags |= NODE_PREFIX;
+      const start = this.#starts[from] ?? 0;
+      writer.copy(this.#keys, start + depth, start + end);
+      writer.u8(0);
     }
-    const code = key.charCodeAt(i++);
-    let child = node.children.get(code);
-    if (!child) {
-      child = newNode(key.slice(i));
-      node.children.set(code, child);
+    let table = 0;
+    if (references) {
+      flags |= NODE_CHILDS;
+      writer.u8(first);
+      writer.u8(last);
+      table = writer.length;
+      for (const reference of references) writer.u32(reference);
     }
-    node = child;
+    if (own > from) {
+      flags |= NODE_VALUES;
+      this.#writeValues(from, own);
+    }
+    if (references && this.#layout === 'pre-order') {
+      this.#children(own, to, end, first, references);
+      references.forEach((reference, index) => writer.patch(table + 4 * index, reference));
+    }
+    return (offset | flags) >>> 0;
   }
-}
 
-/** Cuts a node behind the first `length` characters of its prefix; the rest goes down into a new only child. */
-function splitNode(node: TrieNode, length: number): void {
-  const lower: TrieNode = {
-    prefix: node.prefix.slice(length + 1),
-    children: new Map(node.children),
-    values: node.values.splice(0),
-  };
-  const code = node.prefix.charCodeAt(length);
-  node.prefix = node.prefix.slice(0, length);
-  node.children.clear();
-  node.children.set(code, lower);
-}
-
-/** Ascending by priority; of equal ones the later inserted comes first. */
-function insertValue(values: Value[], value: Value): void {
-  const at = values.findIndex((other) => other.priority >= value.priority);
-  values.splice(at < 0 ? values.length : at, 0, value);
-}
-
-/** Writes a node and all below it. Returns its reference, 0 for a node that holds nothing. */
-function writeNode(node: TrieNode, writer: Writer): number {
-  const offset = writer.length;
-  let flags = 0;
-  if (node.prefix !== '') {
-    flags |= NODE_PREFIX;
-    writer.text(node.prefix);
-  }
-  const codes = [...node.children.keys()].sort((a, b) => a - b);
-  const first = codes[0];
-  const last = codes.at(-1);
-  let references = 0;
-  if (first !== undefined && last !== undefined) {
-    flags |= NODE_CHILDS;
-    writer.u8(first);
-    writer.u8(last);
-    references = writer.length;
-    for (let code = first; code <= last; code++) writer.u32(0);
-  }
-  if (node.values.length > 0) {
-    flags |= NODE_VALUES;
-    writer.u32(node.values.length);
-    for (const { value, priority } of node.values) {
-      writer.u32(priority);
-      writer.text(value);
+  /** Writes the nodes of the ranges that differ at `end`, and notes their references. */
+  #children(from: number, to: number, end: number, first: number, references: Uint32Array): void {
+    for (let i = from; i < to;) {
+      const code = this.#code(i, end);
+      const start = i;
+      while (i < to && this.#code(i, end) === code) i++;
+      references[code - first] = this.#node(start, i, end + 1, this.#commonEnd(start, i - 1, end + 1));
     }
   }
-  for (const code of codes) {
-    const child = node.children.get(code);
-    if (child) writer.patch(references + 4 * (code - (first ?? 0)), writeNode(child, writer));
-  }
-  return (offset | flags) >>> 0;
-}
 
-function newNode(prefix: string): TrieNode {
-  return { prefix, children: new Map(), values: [] };
-}
-
-class Writer {
-  #buffer = Buffer.alloc(1 << 16);
-  length = 0;
-
-  bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.length);
+  /** The length up to which two keys are the same. */
+  #commonEnd(a: number, b: number, depth: number): number {
+    const keys = this.#keys;
+    const startA = this.#starts[a] ?? 0;
+    const startB = this.#starts[b] ?? 0;
+    let end = depth;
+    if (a === b) {
+      while (keys[startA + end] !== 0) end++;
+      return end;
+    }
+    while (keys[startA + end] === keys[startB + end] && keys[startA + end] !== 0) end++;
+    return end;
   }
 
-  u8(value: number): void {
-    this.#reserve(1);
-    this.length = this.#buffer.writeUInt8(value, this.length);
+  #writeValues(from: number, to: number): void {
+    const writer = this.#writer;
+    writer.u32(to - from);
+    for (let i = from; i < to; i++) {
+      writer.u32(this.#priorities[i] ?? 0);
+      writer.text(this.#values[i] ?? '');
+      writer.u8(0);
+    }
   }
 
-  u32(value: number): void {
-    this.#reserve(4);
-    this.length = this.#buffer.writeUInt32BE(value, this.length);
-  }
-
-  text(value: string): void {
-    this.#reserve(value.length + 1);
-    this.length += this.#buffer.write(value, this.length, 'latin1');
-    this.u8(0);
-  }
-
-  patch(offset: number, value: number): void {
-    this.#buffer.writeUInt32BE(value, offset);
-  }
-
-  #reserve(bytes: number): void {
-    if (this.length + bytes <= this.#buffer.length) return;
-    const grown = Buffer.alloc(2 * (this.length + bytes));
-    this.#buffer.copy(grown);
-    this.#buffer = grown;
+  #code(index: number, depth: number): number {
+    return this.#keys[(this.#starts[index] ?? 0) + depth] ?? 0;
   }
 }

@@ -1,7 +1,8 @@
 // What lint says of blacklist and deny lines: what still loads the module, or why there is nothing to keep out.
 
+import { fnmatch } from './alias.ts';
 import type { Config } from './config.ts';
-import { type Finding, finding, placeOf, refusal, someOf } from './lint-finding.ts';
+import { type Finding, finding, placeFrom, refusal, someOf } from './lint-finding.ts';
 import { isPattern, type LintScope } from './lint-modules.ts';
 import type { Source } from './probe.ts';
 
@@ -17,7 +18,7 @@ export function lintBlacklist(scope: LintScope): Finding[] {
     const say = (severity: Finding['severity'], code: string, message: string) => findings.push(finding(severity, code, source, message));
     const before = first.get(module);
     if (before) {
-      say('note', 'duplicate', `${module} is blacklisted in ${placeOf(before)} already`);
+      say('note', 'duplicate', `${module} is blacklisted in ${placeFrom(source, before)} already`);
       continue;
     }
     first.set(module, source);
@@ -50,7 +51,10 @@ export function lintBlacklist(scope: LintScope): Finding[] {
 
 export function lintDeny({ config, modules, isVendor }: LintScope): Finding[] {
   return config.deny.flatMap(({ module, source }) => {
-    if (modules.matching(module).length > 0) return [];
+    if (modules.matching(module).length > 0) {
+      const needers = modules.neededBy(module);
+      return needers.length === 0 ? [] : finding('note', 'deny-needed', source, `refuses also what needs ${module}: ${someOf(needers)}`);
+    }
     const state = isPattern(module) ? { kind: 'missing' } : modules.state(module);
     if (state.kind === 'builtin') return finding('error', 'builtin', source, `no effect: ${module} is built into the kernel`);
     if (state.kind === 'alias') return finding('error', 'deny-alias', source, `no effect: ${module} is an alias, and deny takes names of modules`);
@@ -67,7 +71,7 @@ export function lintCmdlineBlacklist(strict: Config): Finding[] {
 
 /** `deny`, or an install command that does nothing. */
 function isRefused(config: Config, module: string): boolean {
-  return config.deny.some((deny) => deny.module === module) || config.install.some((install) => install.module === module && REFUSING.test(install.command));
+  return config.deny.some((deny) => fnmatch(deny.module, module)) || REFUSING.test(config.install.find((install) => fnmatch(install.module, module))?.command ?? '-');
 }
 
 function bypassed(module: string, hard: readonly string[], soft: readonly string[]): string {

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { messageOf } from '../errors.ts';
+import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { configDirectories, type ConfigOptions, isConfigName } from './config-files.ts';
 import { type Finding, finding } from './lint-finding.ts';
@@ -24,7 +24,7 @@ export type SurveyedFile = {
 const OWN_DIRECTORIES = 2;
 
 /** What editors, packages and careful people leave behind: nobody expects such a file to be read. */
-const LEFTOVER = /^(?:\.|README|#)|~$|\.(?:bak|old|orig|rej|sw[a-p]|disabled|save|rpm(?:new|save|orig)|dpkg-[a-z]+|ucf-[a-z]+)$/i;
+const LEFTOVER = /^(?:README|#)|~$|\.(?:bak|old|orig|rej|sw[a-p]|disabled|save|rpm(?:new|save|orig)|dpkg-[a-z]+|ucf-[a-z]+)$/i;
 
 /** Looks at every file and directory in the order in which modprobe does. */
 export function surveyConfig(system: System, options: ConfigOptions = {}): SurveyedFile[] {
@@ -75,6 +75,7 @@ export function lintFiles(files: readonly SurveyedFile[]): Finding[] {
         return finding(file.vendor ? 'note' : 'warning', 'shadowed-file', source, text);
       }
       case 'name': {
+        if (name.startsWith('.')) return finding('note', 'unread-file', source, 'not read: the name begins with a dot');
         if (LEFTOVER.test(name)) return finding('note', 'unread-file', source, 'not read: the name does not end in .conf');
         return finding('warning', 'unread-file', source, `not read: the name does not end in .conf (rename it to ${name}.conf, or move it away)`);
       }
@@ -94,7 +95,7 @@ function readConfigFile(path: string, vendor: boolean): SurveyedFile {
   try {
     return { path, vendor, status: 'read', text: readFileSync(path, 'latin1') };
   } catch (error) {
-    return { path, vendor, status: 'unreadable', reason: messageOf(error) };
+    return { path, vendor, status: 'unreadable', reason: codeOf(error) === 'ENOENT' ? 'the link leads nowhere' : messageOf(error) };
   }
 }
 

@@ -24,6 +24,11 @@ export function placeOf({ file, line }: Source): string {
   return line === undefined ? file : `${file}:${line}`;
 }
 
+/** Another place, as a message about `here` names it. */
+export function placeFrom(here: Source, there: Source): string {
+  return there.file === here.file && there.line !== undefined ? `line ${there.line}` : placeOf(there);
+}
+
 /** `a, b, c and 4 more`. */
 export function someOf(names: readonly string[]): string {
   const shown = names.slice(0, NAMES_SHOWN).join(', ');

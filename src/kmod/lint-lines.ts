@@ -28,7 +28,7 @@ export function lintLines(text: string, file: string): Finding[] {
     const max = WORDS_MAX[directive];
     if (bad.has(number)) findings.push({ ...source, ...explain(words) });
     else if (line.startsWith('#')) {
-      if (number > previous + 1 && previous + 1 < number) say('warning', 'continued-comment', `the comment goes on to this line: line ${previous + 1} ends in a backslash`);
+      if (number > previous + 1) say('warning', 'continued-comment', `the comment goes on to this line: line ${previous + 1} ends in a backslash`);
       if (/^#\s+tsmodprobe:/.test(line)) say('warning', 'bad-own-line', 'only a comment: no blank may stand between # and tsmodprobe:');
     } else if (words.slice(1).some((word) => word.startsWith('#')) && !['install', 'remove'].includes(directive)) {
       say('error', 'trailing-comment', 'a comment must be a line of its own: what follows # here is read as a part of the directive');

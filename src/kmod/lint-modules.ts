@@ -15,12 +15,18 @@ export type NameState =
 /** Where lines of files that a distribution ships are about modules that are not there, nobody made a mistake. */
 export type LintScope = { readonly config: Config; readonly modules: LintModules; readonly isVendor: (source: Source) => boolean };
 
+/** Names that are compared with all modules, at a millisecond each: who has more of them misspelt nothing, but has another kernel. */
+const MAX_SUGGESTIONS = 200;
+
 export class LintModules {
   /** Modules with a file, in the order of the index. */
   readonly names: readonly string[];
   readonly #config: Config;
   readonly #db: ModuleDb;
   readonly #needers = new Map<string, string[]>();
+  readonly #states = new Map<string, NameState>();
+  readonly #found = new Map<string, readonly string[]>();
+  readonly #suggestions = new Map<string, string>();
   #softNeeders: Map<string, Set<string>> | undefined;
 
   constructor(config: Config, db: ModuleDb) {
@@ -44,15 +50,16 @@ export class LintModules {
   }
 
   state(name: string): NameState {
-    if (this.#db.dependencies(name)) return { kind: 'file' };
-    if (this.#db.isBuiltin(name)) return { kind: 'builtin' };
-    const modules = this.find(name).filter((module) => module !== name);
-    return modules.length > 0 ? { kind: 'alias', modules } : { kind: 'missing' };
+    let state = this.#states.get(name);
+    if (!state) this.#states.set(name, state = this.#stateOf(name));
+    return state;
   }
 
   /** The modules that a name or alias leads to, each once. */
-  find(name: string): string[] {
-    return [...new Set(lookup(name, this.#config, this.#db).map(({ module }) => module))];
+  find(name: string): readonly string[] {
+    let found = this.#found.get(name);
+    if (!found) this.#found.set(name, found = [...new Set(lookup(name, this.#config, this.#db).map(({ module }) => module))]);
+    return found;
   }
 
   /** Modules that an alias of the indexes leads to that reads exactly so: only then `options` lines may use it. */
@@ -82,9 +89,22 @@ export class LintModules {
 
   /** ` (did you mean X?)`, or nothing. */
   suggestion(name: string): string {
-    const stripped = normalizeModuleName(name.slice(name.lastIndexOf('/') + 1));
-    const meant = stripped !== name && this.#db.dependencies(stripped) ? stripped : nearestName(name, this.names);
-    return meant === undefined ? '' : ` (did you mean ${meant}?)`;
+    let suggestion = this.#suggestions.get(name);
+    if (suggestion === undefined) {
+      if (this.#suggestions.size === MAX_SUGGESTIONS) return '';
+      const stripped = normalizeModuleName(name.slice(name.lastIndexOf('/') + 1));
+      const meant = stripped !== name && this.#db.dependencies(stripped) ? stripped : nearestName(name, this.names);
+      suggestion = meant === undefined ? '' : ` (did you mean ${meant}?)`;
+      this.#suggestions.set(name, suggestion);
+    }
+    return suggestion;
+  }
+
+  #stateOf(name: string): NameState {
+    if (this.#db.dependencies(name)) return { kind: 'file' };
+    if (this.#db.isBuiltin(name)) return { kind: 'builtin' };
+    const modules = this.find(name).filter((module) => module !== name);
+    return modules.length > 0 ? { kind: 'alias', modules } : { kind: 'missing' };
   }
 
   #readSoftdeps(): Map<string, Set<string>> {

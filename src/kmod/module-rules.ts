@@ -21,14 +21,22 @@ export type ModuleFacts = {
   readonly deny: DenyDirective | undefined;
 };
 
+export type RulesOptions = {
+  readonly strict?: boolean;
+  /** Whether a name leads to any module; asked when strict. */
+  readonly isKnown?: (name: string) => boolean;
+};
+
 /** Answers are kept: one plan asks for the same modules again and again. */
 export class ModuleRules {
   readonly #config: Config;
   readonly #db: ModuleDb;
   readonly #strict: boolean;
+  readonly #isKnown: (name: string) => boolean;
   readonly #facts = new Map<string, ModuleFacts>();
 
-  constructor(config: Config, db: ModuleDb, { strict = false } = {}) {
+  constructor(config: Config, db: ModuleDb, { strict = false, isKnown = () => true }: RulesOptions = {}) {
+    this.#isKnown = isKnown;
     this.#config = config;
     this.#db = db;
     this.#strict = strict;
@@ -64,8 +72,8 @@ export class ModuleRules {
     const softdeps = this.#strict ? named.slice(0, 1) : named;
     const listOf = (kind: 'pre' | 'post') => softdeps.flatMap((softdep) => softdep[kind].map((name) => ({ name, source: softdep.source })));
     const [pre, post] = [listOf('pre'), listOf('post')];
-    // kmod runs no install command for a module that has softdeps, so that `install X /bin/false` may not hold.
-    const ignoreInstall = this.#strict && pre.length + post.length > 0;
+    // kmod runs no install command for a module that has softdeps (of names that it knows), so that `install X /bin/false` may not hold.
+    const ignoreInstall = this.#strict && [...pre, ...post].some(({ name }) => this.#isKnown(name));
     return {
       builtin: !dependencies && this.#db.isBuiltin(module),
       path: dependencies ? this.#db.source.resolve(dependencies.path) : '',

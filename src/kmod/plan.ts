@@ -38,7 +38,7 @@ export class Planner {
     this.config = config;
     this.db = db;
     this.live = live;
-    this.rules = new ModuleRules(config, db, { strict: options.strict ?? false });
+    this.rules = new ModuleRules(config, db, { strict: options.strict ?? false, isKnown: (name) => this.lookup(name).length > 0 });
   }
 
   lookup(name: string): Match[] {

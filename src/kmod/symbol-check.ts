@@ -62,8 +62,8 @@ export function symbolProblemText(problem: SymbolProblem): string {
     case 'unloaded':
       return `symbol ${symbol}: ${problem.exporter} exports it and is not loaded${problem.listed ? '' : '; modules.dep does not say that it is needed'}`;
     case 'mismatch': {
-      const by = problem.exporter ?? (problem.witness === undefined ? 'the kernel' : `the kernel, as ${problem.witness} has it,`);
-      return `symbol ${symbol}: needed in version ${hex(problem.needed)}, exported by ${by} in version ${hex(problem.found)}`;
+      const witness = problem.witness === undefined ? '' : `, as ${problem.witness} needs it`;
+      return `symbol ${symbol}: needed in version ${hex(problem.needed)}, exported by ${problem.exporter ?? 'the kernel'} in version ${hex(problem.found)}${witness}`;
     }
     case 'namespace':
       return `symbol ${symbol}: ${problem.exporter ?? 'the kernel'} exports it in the namespace ${problem.namespace}, which the module does not import`;

@@ -24,7 +24,7 @@ export class TreeImages {
   readonly #reader: ImageReader;
   readonly #live: LiveModules;
   readonly #examined = new Map<string, Promise<Examined>>();
-  #witness: Promise<{ module: string; facts: ImageFacts } | undefined> | undefined;
+  #candidates: readonly string[] | undefined;
 
   constructor(system: System, db: ModuleDb) {
     this.#system = system;
@@ -50,8 +50,14 @@ export class TreeImages {
   }
 
   /** A module of the tree that is loaded, or else one of the kernel's own: what it says of the kernel is so. */
-  witness(except: string): Promise<{ module: string; facts: ImageFacts } | undefined> {
-    return (this.#witness ??= this.#findWitness(except));
+  async witness(except: string): Promise<{ module: string; facts: ImageFacts } | undefined> {
+    const candidates = (this.#candidates ??= this.#findCandidates());
+    for (const module of candidates) {
+      const facts = module === except ? undefined : await this.#factsOf(module);
+      // One that is not loaded may be as wrong as the module in question.
+      if (facts && (this.isLoaded(module) || facts.vermagic?.split(' ')[0] === this.#system.release)) return { module, facts };
+    }
+    return undefined;
   }
 
   /** What would not resolve if the module was loaded now; after what it needs, where `problem.listed`. */
@@ -90,14 +96,9 @@ export class TreeImages {
     }
   }
 
-  async #findWitness(except: string): Promise<{ module: string; facts: ImageFacts } | undefined> {
+  #findCandidates(): string[] {
     const loaded = this.isRunning ? this.#loadedNames() : [];
-    const candidates = (loaded.length > 0 ? loaded : this.#ownNames()).filter((module) => module !== except);
-    for (const module of candidates.slice(0, WITNESSES_TRIED)) {
-      const facts = await this.#factsOf(module);
-      if (facts) return { module, facts };
-    }
-    return undefined;
+    return (loaded.length > 0 ? loaded : this.#ownNames()).slice(0, WITNESSES_TRIED);
   }
 
   #loadedNames(): string[] {
@@ -107,9 +108,8 @@ export class TreeImages {
 
   /** Below kernel/ the distribution's own modules are; updates/ and extra/ have others'. */
   #ownNames(): string[] {
-    const text = this.#db.source.readIndex('modules.dep');
-    const head = Buffer.from(text ?? []).toString('latin1');
-    return [...head.matchAll(/^(kernel\/[^:\n]+):/gm)].slice(0, WITNESSES_TRIED + 1).map((match) => moduleNameOfPath(match[1] ?? ''));
+    const text = Buffer.from(this.#db.source.readIndex('modules.dep') ?? []).toString('latin1');
+    return [...text.matchAll(/^(kernel\/[^:\n]+):/gm)].map((match) => moduleNameOfPath(match[1] ?? ''));
   }
 }
 

@@ -13,12 +13,19 @@ export function vermagicProblem(facts: ImageFacts, witness: { readonly module: s
   const expected = other?.vermagic === undefined ? undefined : split(other.vermagic);
   // Where symbols have versions on both sides, the kernel leaves the release out of the comparison (same_magic, kernel/module/version.c).
   const versions = [own, expected ?? own].every(({ flags }) => flags.includes('modversions'));
-  const wanted = expected?.release ?? release;
-  if (!versions && own.release !== wanted) return `built for kernel ${own.release}, not for ${wanted}`;
+  const stranger = otherRelease(facts, witness, release);
+  if (!versions && stranger) return `built for kernel ${stranger.own}, not for ${stranger.wanted}`;
   if (expected && own.flags.join(' ') !== expected.flags.join(' ')) {
     return `built with vermagic '${facts.vermagic}', where ${witness?.module} has '${other?.vermagic}'`;
   }
   return undefined;
+}
+
+/** The release that a module was built for, where that is another one: no fault by itself where symbols have versions. */
+export function otherRelease(facts: ImageFacts, witness: { readonly facts: ImageFacts } | undefined, release: string): { readonly own: string; readonly wanted: string } | undefined {
+  const own = facts.vermagic === undefined ? undefined : split(facts.vermagic).release;
+  const wanted = witness?.facts.vermagic === undefined ? release : split(witness.facts.vermagic).release;
+  return own === undefined || own === wanted ? undefined : { own, wanted };
 }
 
 /** `RELEASE FLAG…`, include/linux/vermagic.h. */

@@ -1,0 +1,88 @@
+// lint: prints what in modprobe.d does not do what its author thinks.
+
+import { resolve } from 'node:path';
+
+import type { Finding, Severity } from '../kmod/lint-finding.ts';
+import { placeOf } from '../kmod/lint-finding.ts';
+import { lint as lintConfig, type LintReport } from '../kmod/lint.ts';
+import { openTree } from '../kmod/tree-source.ts';
+import { UsageError } from '../errors.ts';
+import { VERSION } from '../version.ts';
+import type { Applet } from './applet.ts';
+import { getopt, type OptionSpec } from './getopt.ts';
+import { stderrLog } from './log.ts';
+
+const OPTIONS: readonly OptionSpec[] = [
+  { long: 'config', short: 'C', argument: 'required' },
+  { long: 'dirname', short: 'd', argument: 'required' },
+  { long: 'set-version', short: 'S', argument: 'required' },
+  { long: 'root', argument: 'required' },
+  { long: 'json' },
+  { long: 'version', short: 'V' },
+  { long: 'help', short: 'h' },
+];
+
+const HELP = `Usage: tskmod lint [OPTION]...
+Say what in modprobe.d, and of modules on the kernel command line, does not do
+what its author thinks: blacklists that other modules bypass, options that no
+module takes, files that are not read, dead aliases, lines that are skipped.
+
+  -C, --config=PATH        this file or directory in place of the default
+                           directories; may be given more than once
+  -d, --dirname=DIR        modules are in DIR/lib/modules
+  -S, --set-version=REL    modules of kernel release REL, not of this kernel
+      --root=DIR           all of a machine that looks like / in DIR: its
+                           configuration, modules and kernel command line
+      --json               one JSON object: schema, release, files, findings
+
+  -V, --version
+  -h, --help
+
+  error      wrong, or surely without effect
+  warning    does less than it looks
+  note       good to know; so is, in a file of the distribution, a line about
+             a module that this kernel does not have
+
+Exit status: 0 when there is nothing worse than notes, 1 otherwise.
+`;
+
+export const lint: Applet = {
+  name: 'lint',
+  summary: 'say what in modprobe.d does not do what it looks like',
+  async run(argv, context) {
+    const { options, operands } = getopt(argv, OPTIONS, context.program);
+    const last = new Map(options.map(({ name, value }) => [name, value]));
+    if (last.has('help') || last.has('version')) {
+      context.stdout(last.has('help') ? HELP : `tsmodprobe ${VERSION}\n`);
+      return 0;
+    }
+    if (operands[0] !== undefined) throw new UsageError(`${context.program}: unexpected operand '${operands[0]}' (a file is named with -C)`);
+    const [root, dirname, release] = [last.get('root'), last.get('dirname'), last.get('set-version')];
+    const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
+    const system = context.openSystem({
+      log: stderrLog({ program: context.program, level: 'warn', write: (text) => context.stderr(text) }),
+      ...(root === undefined ? {} : { root: resolve(root) }),
+      ...(dirname === undefined ? {} : { roots: { modules: dirname.replace(/\/+$/, '') } }),
+      ...(release === undefined ? {} : { release }),
+    });
+    const report = await lintConfig(system, openTree(system), configPaths.length > 0 ? { configPaths } : {});
+    context.stdout(last.has('json') ? `${JSON.stringify({ schema: 1, release: system.release, ...report })}\n` : formatReport(report));
+    return report.findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
+  },
+};
+
+/** One line a finding, then how many there are. */
+function formatReport({ findings, files }: LintReport): string {
+  const count = (severity: Severity) => plural(findings.filter((each) => each.severity === severity).length, severity);
+  const summary = findings.length === 0 ? 'nothing to say' : `${count('error')}, ${count('warning')}, ${count('note')}`;
+  return [...findings.map(formatFinding), `${plural(files.length, 'file')} read: ${summary}`].map((line) => `${line}\n`).join('');
+}
+
+function formatFinding(each: Finding): string {
+  // Names come from files as they are: no escape sequence of theirs shall reach a terminal.
+  return `${placeOf(each)}: ${each.severity}: ${each.message}`.replace(/\p{Cc}/gu, '?');
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,85 @@
+// Reads many modules on all cores.
+
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+
+import type { System } from '../system.ts';
+import { type ReadBatch, type ReadJob, readShare } from './depmod-worker.ts';
+import type { ReadOutcome } from './facts-reader.ts';
+import { factsOf, type ModuleFacts } from './module-facts.ts';
+
+export type ModuleRequest = { readonly path: string; readonly size: number };
+export type ModuleOutcome = { readonly facts: ModuleFacts } | { readonly failure: string; readonly detail: string };
+
+/** What a thread is worth: below this many bytes it would take longer to start. Compressed bytes take fifty times as long. */
+const BYTES_A_THREAD = 32 * 1024 * 1024;
+const COMPRESSED_WEIGHT = 50;
+
+/** A reader with threads that may be started before it is known what they shall read. */
+export class DepmodReader {
+  readonly #system: System;
+  readonly #jobs: number;
+  #workers: Worker[] = [];
+
+  /** @param jobs threads; as many as there are cores when absent */
+  constructor(system: System, jobs: number = availableParallelism()) {
+    this.#system = system;
+    this.#jobs = jobs;
+  }
+
+  /** Starts the threads but one, which is ours; that takes them as long as a scan of the tree takes us. */
+  warmUp(): void {
+    const file = this.#jobs > 1 ? workerFile() : undefined;
+    if (file === undefined) return;
+    while (this.#workers.length < this.#jobs - 1) this.#workers.push(new Worker(file, { argv: [WORKER_APPLET] }));
+  }
+
+  /** The records of all modules, in order of the requests. */
+  async read(requests: readonly ModuleRequest[]): Promise<ModuleOutcome[]> {
+    const weight = requests.reduce((sum, { path, size }) => sum + (path.endsWith('.ko') ? size : size * COMPRESSED_WEIGHT), 0);
+    const alone = weight <= BYTES_A_THREAD;
+    if (!alone) this.warmUp();
+    // The largest first, so that no thread is left alone with one at the end.
+    const order = [...requests.keys()].sort((a, b) => (requests[b]?.size ?? 0) - (requests[a]?.size ?? 0));
+    const outcomes: ModuleOutcome[] = [];
+    const take = (index: number, outcome: ReadOutcome) => {
+      const request = order[index] ?? 0;
+      outcomes[request] = 'record' in outcome ? { facts: factsOf(outcome.record, requests[request]?.path ?? '') } : outcome;
+    };
+    const job: ReadJob = { paths: order.map((index) => requests[index]?.path ?? ''), taken: new SharedArrayBuffer(4) };
+    const others = alone ? [] : this.#workers.map((worker) => run(worker, job, take));
+    await Promise.all([...others, readShare(job, this.#system, take)]);
+    return outcomes;
+  }
+
+  async close(): Promise<void> {
+    const workers = this.#workers;
+    this.#workers = [];
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}
+
+/** The name under which the one-file CLI serves as a thread. */
+const WORKER_APPLET = 'depmod-worker';
+
+/** The program of a thread: the one-file CLI itself, or the file beside this one; undefined where neither can be run. */
+function workerFile(): string | undefined {
+  const self = fileURLToPath(import.meta.url);
+  if (self.endsWith('.cjs')) return self;
+  const beside = fileURLToPath(new URL('./depmod-worker.js', import.meta.url));
+  return existsSync(beside) ? beside : undefined;
+}
+
+function run(worker: Worker, job: ReadJob, take: (index: number, outcome: ReadOutcome) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.on('message', ({ indexes, outcomes, last }: ReadBatch) => {
+      outcomes.forEach((outcome, i) => take(indexes[i] ?? 0, outcome));
+      if (last) resolve();
+    });
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`a thread of depmod ended with status ${code}`)));
+    worker.postMessage(job);
+  });
+}

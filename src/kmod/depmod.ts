@@ -1,0 +1,272 @@
+// depmod: from a tree of module files to the indexes of modprobe.
+
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { codeOf } from '../errors.ts';
+import type { System } from '../system.ts';
+import { moduleNameOfPath } from './alias.ts';
+import { type ConfigFile, listFiles, readText } from './config-files.ts';
+import type { CacheKey } from './depmod-cache.ts';
+import { CacheFile } from './depmod-cache-file.ts';
+import { type DepmodConfig, parseDepmodConfig } from './depmod-config.ts';
+import { orderModules } from './depmod-order.ts';
+import { DepmodError, readInput, writeOutputs } from './depmod-output.ts';
+import type { ModulePath } from './depmod-priority.ts';
+import { DepmodReader } from './depmod-reader.ts';
+import { bytesOf, hasNewerModule, reasonOf, scanModules } from './depmod-scan.ts';
+import { type OutputInput, signaturesOf } from './depmod-signature.ts';
+import { sortDependencies } from './depmod-sort.ts';
+import { DepmodSymbols } from './depmod-symbols.ts';
+import { DEPMOD_FILES, type DepmodData, type DepmodFile } from './depmod-write.ts';
+import type { IndexLayout } from './index-build.ts';
+import type { ModuleFacts } from './module-facts.ts';
+import { type KernelSymbols, parseSymvers, parseSystemMap } from './symvers.ts';
+
+export type DepmodOptions = {
+  /** The tree: …/lib/modules/RELEASE. */
+  readonly directory: string;
+  /** The release that lines of the configuration are compared with. */
+  readonly release: string;
+  /** Where the indexes go; the tree when absent. It is made when it is not there. */
+  readonly outdir?: string | undefined;
+  /** Files and directories instead of depmod.d (`-C`). */
+  readonly configPaths?: readonly string[] | undefined;
+  /** Absolute paths of modules, instead of all modules of the tree. */
+  readonly modules?: readonly string[] | undefined;
+  /** Module.symvers (`-E`) or System.map (`-F`): what the kernel itself exports. */
+  readonly symvers?: string | undefined;
+  readonly systemMap?: string | undefined;
+  /** Tell of symbols that nobody exports, and with `symvers` of versions that differ (`-e`). */
+  readonly reportSymbols?: boolean;
+  readonly symbolPrefix?: string | undefined;
+  readonly warnDuplicates?: boolean;
+  /** Do nothing where no module is newer than modules.dep (`-A`). */
+  readonly quick?: boolean;
+  /** The format of 34 and later, or that of kmod up to 33; with the latter goes its rule on duplicates in modules.order. */
+  readonly layout?: IndexLayout;
+  /** Threads that read modules. */
+  readonly jobs?: number | undefined;
+  /** Neither read nor write the cache. */
+  readonly noCache?: boolean;
+  /** Takes the text files instead of the disk (`-n`). */
+  readonly print?: ((name: string, text: string) => void) | undefined;
+};
+
+export type DepmodResult = {
+  /** `cycles`: modules need each other in circles, and nothing was written. */
+  readonly outcome: 'written' | 'printed' | 'up-to-date' | 'cycles';
+  readonly directory: string;
+  readonly modules: number;
+  /** How many of them came out of the cache. */
+  readonly cached: number;
+  readonly cycles: readonly (readonly string[])[];
+};
+
+/** The directories of depmod.d(5); usr/lib since kmod 32. */
+const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
+
+/** Makes the indexes. Throws DepmodError; what concerns one file or line is logged. */
+export async function depmod(system: System, options: DepmodOptions): Promise<DepmodResult> {
+  const { directory, print, layout = 'pre-order', warnDuplicates = false } = options;
+  const outdir = options.outdir ?? directory;
+  const none: DepmodResult = { outcome: 'up-to-date', directory, modules: 0, cached: 0, cycles: [] };
+  if (options.quick && (print || isUpToDate(directory, outdir, system))) return none;
+
+  const reader = new DepmodReader(system, options.jobs);
+  try {
+    const cache = options.noCache ? undefined : CacheFile.open(outdir, print === undefined, system);
+    try {
+      if (!cache?.hasEntries && !options.modules) reader.warmUp();
+      const symbols = new DepmodSymbols(options.symbolPrefix);
+      const checks = loadKernelSymbols(symbols, options, system);
+      const modules = inOrder(findModules(options, system), options, system);
+      const facts = await loadFacts(modules, reader, cache, system);
+      const reuse = cache && isPlain(options) ? new Reuse(cache, signaturesOf(modules, facts, layout)) : undefined;
+      const stays = (input: OutputInput) => DEPMOD_FILES.every((file) => file.input !== input || reuse?.current.has(file) === true);
+      if (!stays('dependencies') || !stays('symbols')) facts.forEach((fact, index) => fact && symbols.addExports(index, fact));
+      const needs = stays('dependencies') ? [] : dependencies(modules, facts, symbols, checks, system);
+      if ('cycles' in needs) return { ...none, outcome: 'cycles', modules: modules.length, cycles: needs.cycles };
+      const data: DepmodData = {
+        modules: modules.map(({ name, relative }, index) => ({ name, path: relative, needs: needs[index] ?? [], facts: facts[index] })),
+        symbols,
+        builtin: readInput(directory, 'modules.builtin'),
+        builtinModinfo: readInput(directory, 'modules.builtin.modinfo'),
+      };
+      writeOutputs(data, {
+        directory, outdir, layout, warnDuplicates, print,
+        current: reuse?.current ?? new Set(), onWritten: (file, content) => reuse?.put(file, content),
+      }, system);
+      cache?.save();
+      return { ...none, outcome: print ? 'printed' : 'written', modules: modules.length, cached: cache?.hits ?? 0 };
+    } finally {
+      cache?.close();
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Whether the outputs come of the modules alone, with nothing to be told of them. */
+function isPlain({ symvers, systemMap, symbolPrefix, warnDuplicates, print }: DepmodOptions): boolean {
+  return symvers === undefined && systemMap === undefined && symbolPrefix === undefined && !warnDuplicates && !print;
+}
+
+/** The outputs of an earlier run that would come out the same. */
+class Reuse {
+  readonly #cache: CacheFile;
+  readonly #signatures: ReturnType<typeof signaturesOf>;
+  readonly current: ReadonlySet<DepmodFile>;
+
+  constructor(cache: CacheFile, signatures: ReturnType<typeof signaturesOf>) {
+    this.#cache = cache;
+    this.#signatures = signatures;
+    this.current = new Set(DEPMOD_FILES.filter(({ name, input }) => input !== 'files' && cache.isCurrent(name, signatures[input])));
+  }
+
+  put({ name, input }: DepmodFile, content: Uint8Array): void {
+    if (input !== 'files') this.#cache.putOutput(name, this.#signatures[input], content);
+  }
+}
+
+/** For each module all that it needs; or the circles, which are logged. */
+function dependencies(
+  modules: readonly ModulePath[], facts: readonly (ModuleFacts | undefined)[], symbols: DepmodSymbols, checks: Checks, system: System,
+): readonly (readonly number[])[] | { readonly cycles: readonly (readonly string[])[] } {
+  const direct = facts.map((fact, index) => (fact ? needsOf(fact, modules[index]?.path ?? '', symbols, checks, system) : []));
+  const sorted = sortDependencies(direct);
+  if (sorted.kind === 'sorted') return sorted.needs;
+  const cycles = sorted.cycles.map((cycle) => cycle.map((index) => modules[index]?.name ?? ''));
+  for (const cycle of cycles) say(system, `Cycle detected: ${[...cycle, cycle[0]].join(' -> ')}`);
+  say(system, `Found ${sorted.count} modules in dependency cycles!`);
+  return { cycles };
+}
+
+function isUpToDate(directory: string, outdir: string, system: System): boolean {
+  try {
+    const { mtimeMs } = statSync(join(outdir, 'modules.dep'));
+    return !hasNewerModule(directory, mtimeMs, parseDepmodConfig([], ''), system.log);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    say(system, `could not fstatat(${outdir}, modules.dep): ${reasonOf(error)}`);
+    return false;
+  }
+}
+
+/** What -e is to report: nothing, unknown symbols, or versions too. */
+type Checks = { readonly unknown: boolean; readonly versions: boolean };
+
+function loadKernelSymbols(symbols: DepmodSymbols, options: DepmodOptions, system: System): Checks {
+  const { symvers, systemMap, reportSymbols = false, symbolPrefix } = options;
+  const file = symvers ?? systemMap;
+  if (file === undefined) {
+    if (reportSymbols) system.log.warn({ code: 'no-symbols', message: '-e needs -E or -F' });
+    return { unknown: false, versions: false };
+  }
+  let text: string;
+  try {
+    text = readFileSync(file, 'latin1');
+  } catch (error) {
+    throw new DepmodError(`could not load ${file}: ${reasonOf(error)}`, { cause: error });
+  }
+  const found: KernelSymbols = symvers === undefined ? parseSystemMap(text, file, symbolPrefix) : parseSymvers(text, file);
+  for (const { line, message } of found.problems) system.log.error({ code: 'bad-line', file, line, message });
+  symbols.addKernelSymbols(found.symbols);
+  return { unknown: reportSymbols, versions: reportSymbols && symvers !== undefined };
+}
+
+function findModules(options: DepmodOptions, system: System): Map<string, ModulePath> {
+  if (options.modules) return namedModules(options.modules, options.directory, system);
+  const config = loadDepmodConfig(options, system);
+  try {
+    return scanModules(options.directory, config, system.log);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    throw new DepmodError(`could not search modules: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+function namedModules(paths: readonly string[], directory: string, system: System): Map<string, ModulePath> {
+  const modules = new Map<string, ModulePath>();
+  for (const path of paths) {
+    if (!path.startsWith('/')) throw new DepmodError(`${path}: not absolute path.`);
+    try {
+      statSync(path);
+    } catch (error) {
+      throw new DepmodError(`could not create module ${path}: ${reasonOf(error)}`, { cause: error });
+    }
+    const name = bytesOf(moduleNameOfPath(path));
+    if (modules.has(name)) {
+      say(system, `hash_add_unique ${name}: File exists`);
+      throw new DepmodError(`could not add module ${path}: File exists`);
+    }
+    const relative = bytesOf(path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : path);
+    modules.set(name, { name, path, relative });
+  }
+  return modules;
+}
+
+function loadDepmodConfig({ configPaths, release }: DepmodOptions, system: System): DepmodConfig {
+  const paths = configPaths ?? CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/depmod.d`);
+  const files: ConfigFile[] = listFiles(paths, system).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const texts = files.flatMap((file) => {
+    const text = readText(file, system);
+    return text === undefined ? [] : { file: file.path, text };
+  });
+  const config = parseDepmodConfig(texts, release);
+  for (const { level, file, line, message } of config.problems) system.log[level]({ code: 'bad-line', file, line, message });
+  return config;
+}
+
+function inOrder(modules: ReadonlyMap<string, ModulePath>, { directory, layout }: DepmodOptions, system: System): readonly ModulePath[] {
+  const order = readInput(directory, 'modules.order', system);
+  const duplicates = layout === 'post-order' ? 'last' : 'first';
+  const ordered = orderModules(modules, { order, duplicates });
+  if (ordered.corrupted !== undefined) say(system, `${directory}/modules.order:${ordered.corrupted} corrupted line misses '\\n'`);
+  return ordered.modules;
+}
+
+/** The records of all modules; undefined for one that cannot be read, which is logged. */
+async function loadFacts(
+  modules: readonly ModulePath[], reader: DepmodReader, cache: CacheFile | undefined, system: System,
+): Promise<(ModuleFacts | undefined)[]> {
+  const keys = modules.map(keyOf);
+  const facts: (ModuleFacts | undefined)[] = keys.map((key) => key && cache?.get(key));
+  const missing = [...modules.keys()].filter((index) => facts[index] === undefined);
+  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size ?? 0 })));
+  missing.forEach((index, i) => {
+    const outcome = outcomes[i];
+    const path = modules[index]?.path ?? '';
+    if (outcome && 'facts' in outcome) {
+      facts[index] = outcome.facts;
+    } else if (outcome) {
+      say(system, `failed to load symbols from ${path}: ${outcome.failure}`);
+      system.log.info({ code: 'bad-module', file: path, message: outcome.detail });
+    }
+  });
+  keys.forEach((key, index) => {
+    const fact = facts[index];
+    if (key && fact) cache?.put({ key, facts: fact });
+  });
+  return facts;
+}
+
+function keyOf({ path, relative }: ModulePath): CacheKey | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats && { path: relative, inode: stats.ino, size: stats.size, mtime: stats.mtimeMs, ctime: stats.ctimeMs };
+}
+
+function needsOf(facts: ModuleFacts, path: string, symbols: DepmodSymbols, checks: Checks, system: System): number[] {
+  if (!checks.unknown) return symbols.needs(facts);
+  return symbols.needs(facts, ({ kind, symbol }) => {
+    if (kind === 'unknown') {
+      system.log.warn({ code: 'unknown-symbol', file: path, message: `${path} needs unknown symbol ${symbol}` });
+    } else if (checks.versions) {
+      system.log.warn({ code: 'symbol-version', file: path, message: `${path} disagrees about version of symbol ${symbol}` });
+    }
+  });
+}
+
+function say(system: System, message: string): void {
+  system.log.error({ code: 'depmod', message });
+}

@@ -1,0 +1,108 @@
+// Reads module files, plain or compressed, into their records, with buffers that serve one file after the other.
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+
+import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
+import { errnoByName, errnoText, type System } from '../system.ts';
+import { compressionOf, decompress, type DecompressOptions, MAX_MODULE_SIZE } from './compression.ts';
+import { ElfFile } from './elf.ts';
+import { FactsEncoder } from './module-facts.ts';
+
+/** The record of a module, or why there is none: a text of strerror(3), and what we know beyond it. */
+export type ReadOutcome = { readonly record: Uint8Array } | { readonly failure: string; readonly detail: string };
+
+/** Files up to this size are read in one go. */
+const SMALL_FILE = 64 * 1024;
+/** Section headers and the names of sections stand at the end, with a signature behind them at most. */
+const TAIL = 32 * 1024;
+/** kmod takes nothing shorter for a module. */
+const SHORTEST = 6;
+const ELF_MAGIC = [0x7f, 0x45, 0x4c, 0x46];
+const SHORTEST_ELF = 17;
+const ELF_HEAD = 64;
+
+type Codecs = NonNullable<DecompressOptions['codecs']>;
+
+export class FactsReader {
+  readonly #system: Pick<System, 'native'>;
+  readonly #encoder = new FactsEncoder();
+  #codecs: Codecs | undefined;
+  #buffer = Buffer.allocUnsafeSlow(1 << 20);
+
+  constructor(system: Pick<System, 'native'>) {
+    this.#system = system;
+  }
+
+  /** Never throws for what is wrong with the file. */
+  async read(path: string): Promise<ReadOutcome> {
+    try {
+      const fd = openSync(path, 'r');
+      try {
+        return await this.#readOpen(fd, path);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      return failureOf(error);
+    }
+  }
+
+  async #readOpen(fd: number, path: string): Promise<ReadOutcome> {
+    const { size } = fstatSync(fd);
+    if (size < SHORTEST) return { failure: 'Invalid argument', detail: `${path}: ${size} bytes are no module` };
+    if (size > MAX_MODULE_SIZE) throw new LimitError({ file: path, limit: 'limit of bytes of a module', maximum: MAX_MODULE_SIZE, actual: size });
+    const bytes = this.#reserve(size);
+    let tail = size;
+    const fill = (start: number, end: number) => {
+      if (start < tail) readExactly(fd, bytes, start, Math.min(end, tail), path);
+    };
+    const head = Math.min(size, size <= SMALL_FILE ? size : ELF_HEAD);
+    fill(0, head);
+    const compression = compressionOf(bytes);
+    if (compression !== undefined) {
+      fill(head, size);
+      const image = decompress(bytes, compression, { file: path, codecs: await this.#loadCodecs() });
+      return this.#recordOf(image, path);
+    }
+    if (head < size) fill(size - TAIL, size);
+    tail = head < size ? size - TAIL : 0;
+    return this.#recordOf(bytes, path, tail === 0 ? undefined : fill);
+  }
+
+  #recordOf(image: Uint8Array, path: string, fill?: (start: number, end: number) => void): ReadOutcome {
+    if (image.length < SHORTEST_ELF || ELF_MAGIC.some((byte, index) => image[index] !== byte)) {
+      return { failure: 'Exec format error', detail: `${path}: not an ELF file` };
+    }
+    return { record: this.#encoder.encode(new ElfFile(image, path, fill)) };
+  }
+
+  #reserve(size: number): Buffer {
+    if (size > this.#buffer.length) this.#buffer = Buffer.allocUnsafeSlow(size * 2);
+    return this.#buffer.subarray(0, size);
+  }
+
+  async #loadCodecs(): Promise<Codecs> {
+    if (!this.#codecs) {
+      const { xz, zstd } = await this.#system.native();
+      this.#codecs = { xz, zstd };
+    }
+    return this.#codecs;
+  }
+}
+
+function readExactly(fd: number, bytes: Uint8Array, start: number, end: number, path: string): void {
+  for (let at = start; at < end;) {
+    const got = readSync(fd, bytes, at, end - at, at);
+    if (got === 0) throw new FormatError({ file: path, offset: at, expected: 'more of the file', actual: 'its end' });
+    at += got;
+  }
+}
+
+function failureOf(error: unknown): ReadOutcome {
+  const detail = messageOf(error);
+  if (error instanceof FormatError || error instanceof LimitError) return { failure: 'Invalid argument', detail };
+  if (error instanceof UnsupportedError) return { failure: 'Operation not supported', detail };
+  const errno = errnoByName(codeOf(error) ?? '');
+  if (errno === undefined) throw error;
+  return { failure: errnoText(errno), detail };
+}
