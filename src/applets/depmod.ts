@@ -6,10 +6,10 @@ import { resolve } from 'node:path';
 import { depmod, type DepmodOptions } from '../kmod/depmod.ts';
 import { DepmodError } from '../kmod/depmod-output.ts';
 import type { Log, LogLevel, LogRecord, System } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { LOG_LEVELS } from './log.ts';
+import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'all', short: 'a' },
@@ -52,14 +52,7 @@ export const depmodApplet: Applet = {
     for (const { name, typed } of options) {
       if (name === 'ignored') log.warn({ code: 'ignored-option', message: `Ignored deprecated option ${typed}` });
     }
-    if (given.has('help')) {
-      context.stdout(DEPMOD_HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, DEPMOD_HELP, context)) return 0;
     try {
       return await runDepmod(given, operands, log, context);
     } catch (error) {

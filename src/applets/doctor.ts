@@ -4,10 +4,10 @@ import { diagnose, type Diagnosis } from '../kmod/doctor.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import { runningRelease } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'dirname', short: 'd', argument: 'required' },
@@ -46,14 +46,7 @@ export const doctor: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));
-    if (given.has('help')) {
-      context.stdout(HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, HELP, context)) return 0;
     if (operands.length === 0) {
       context.stderr(`${context.program}: ERROR: missing name of a module. See -h.\n`);
       return 1;

@@ -7,10 +7,10 @@ import { insertPath } from '../kmod/insert-path.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeFailure } from '../kmod/probe.ts';
 import { errnoByName, errnoText } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -54,14 +54,7 @@ export const insmod: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Set(options.map(({ name }) => name));
-    if (given.has('help')) {
-      context.stdout(HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, HELP, context)) return 0;
     return insert(operands, given, context);
   },
 };

@@ -7,10 +7,10 @@ import { placeOf } from '../kmod/lint-finding.ts';
 import { lint as lintConfig, type LintReport } from '../kmod/lint.ts';
 import { openTree } from '../kmod/tree-source.ts';
 import { UsageError } from '../errors.ts';
-import { VERSION } from '../version.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'config', short: 'C', argument: 'required' },
@@ -52,10 +52,7 @@ export const lint: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const last = new Map(options.map(({ name, value }) => [name, value]));
-    if (last.has('help') || last.has('version')) {
-      context.stdout(last.has('help') ? HELP : `tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(last, HELP, context)) return 0;
     if (operands[0] !== undefined) throw new UsageError(`${context.program}: unexpected operand '${operands[0]}' (a file is named with -C)`);
     const [root, dirname, release] = [last.get('root'), last.get('dirname'), last.get('set-version')];
     const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);

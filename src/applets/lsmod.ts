@@ -4,9 +4,9 @@ import { codeOf, messageOf } from '../errors.ts';
 import { readLoadedModules } from '../kmod/loaded.ts';
 import type { LoadedModule } from '../kmod/loaded.ts';
 import { errnoByName, errnoText } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -36,14 +36,7 @@ export const lsmod: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Set(options.map(({ name }) => name));
-    if (given.has('help')) {
-      context.stdout(HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, HELP, context)) return 0;
     const system = context.openSystem({});
     const write = await messageWriter(context, system, given.has('syslog'));
     const fail = (text: string): number => {

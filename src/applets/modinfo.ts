@@ -13,11 +13,11 @@ import { ModuleDb } from '../kmod/module-db.ts';
 import { type ModuleInfo, parseBuiltinInfo, parseModuleInfo } from '../kmod/modinfo.ts';
 import { openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { formatInfo, formatSubject, infoObject, isAboutFile, type ModinfoSubject } from './modinfo-text.ts';
+import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'author', short: 'a' },
@@ -90,14 +90,7 @@ export const modinfo: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));
-    if (given.has('help')) {
-      context.stdout(HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, HELP, context)) return 0;
     let field: string | undefined;
     for (const { name, value } of options) field = name === 'field' ? value : FIELDS[name] ?? field;
     const [basedir, release] = [given.get('basedir'), given.get('set-version')];

@@ -9,10 +9,10 @@ import { readHolders } from '../kmod/loaded.ts';
 import { ModuleDb } from '../kmod/module-db.ts';
 import { openTree } from '../kmod/tree-source.ts';
 import { describeErrno, type Errno, errnoByName, errnoName, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
-import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -53,14 +53,7 @@ export const rmmod: Applet = {
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Set(options.map(({ name }) => name));
-    if (given.has('help')) {
-      context.stdout(HELP);
-      return 0;
-    }
-    if (given.has('version')) {
-      context.stdout(`tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
+    if (answersHelp(given, HELP, context)) return 0;
     return removeAll(operands, context, {
       force: given.has('force'), syslog: given.has('syslog'), verbose: given.has('verbose'), json: given.has('json'),
     });
