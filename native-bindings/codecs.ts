@@ -73,6 +73,9 @@ function bind<Name extends string>(
   }
 }
 
+/** What liblzma reads by an address alone: the collector must see it held until the call has ended. */
+const held = new Set<Uint8Array>();
+
 function openXz(koffi: Koffi): NativeCodec | undefined {
   const lzma = bind(koffi, LIBLZMA, {
     lzma_stream_decoder: ['int', ['void *', 'uint64', 'uint32']],
@@ -88,6 +91,7 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
     const flags = LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK;
     const begun: number = lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, flags);
     if (begun !== LZMA_OK) throw decoderError(LIBLZMA, LZMA_ERRORS[begun] ?? `error ${begun}`);
+    held.add(data);
     try {
       if (data.length > 0) stream.writeBigUInt64LE(koffi.address(data), 0);
       stream.writeBigUInt64LE(BigInt(data.length), 8);
@@ -106,6 +110,7 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
         if (length === output.length) output = grown(output, limit + 1);
       }
     } finally {
+      held.delete(data);
       lzma.lzma_end(stream);
     }
   };
