@@ -18,14 +18,6 @@ export const NETLINK_KOBJECT_UEVENT = 15;
 export const UEVENT_GROUP_KERNEL = 1;
 export const UEVENT_GROUP_UDEV = 2;
 
-/**
- * What UV_THREADPOOL_SIZE should at least be where modules are loaded: each finit_module occupies a thread of libuv's pool
- * for as long as the driver's init runs, and files are read by the same threads (4 by default). libuv reads the variable
- * when the pool is first used; setting process.env in the first line of a CommonJS program is early enough, in an ESM one
- * on Node 20 it is not.
- */
-export const THREADPOOL_SIZE = 8;
-
 /** The outcome of a call: 0 on success, else the positive errno of that very call. */
 export type Errno = number;
 
