@@ -1,4 +1,4 @@
-// Builds dist/: the ESM library with its types (tsc) and the one-file CommonJS CLI.
+// Builds dist/: the ESM library with its types (tsc), the one-file CommonJS CLI, and V8's code cache of that.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundle } from './bundle.mjs';
+import { makeCodeCache } from './code-cache.mjs';
 
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
@@ -20,3 +21,4 @@ try {
 const executable = join(top, 'dist/tskmod.cjs');
 writeFileSync(executable, await bundle(join(top, 'src/cli.ts'), ['modprobe']));
 chmodSync(executable, 0o755);
+await makeCodeCache(executable);

@@ -1,8 +1,11 @@
-// Makes one CommonJS file of the CLI in which rarely used code costs nothing at start.
+// Makes one CommonJS file of the CLI that starts fast: nothing is compiled before it is wanted.
 //
 // V8 reads all of a file before it runs the first line: 20 µs a KB, five milliseconds for this program. So esbuild cuts the
-// program where it is imported dynamically, the parts that every start needs become functions, and the others lie behind
-// them in a comment, which is skipped at memory speed. When one is wanted, it is read from the file and compiled.
+// program where it is imported dynamically, and all of it lies in a comment, which is skipped at memory speed. The parts
+// that every start needs are one script, which V8 takes from its code cache (code-cache.mjs) where that fits, and compiles
+// where it does not. The others are compiled one by one when they are wanted.
+
+import { createHash } from 'node:crypto';
 
 import { build, transform } from 'esbuild';
 
@@ -10,6 +13,9 @@ import { build, transform } from 'esbuild';
 const END_OF_COMMENT = '*\u0001/';
 
 const TARGET = 'node20.19';
+
+/** The code cache begins with a line of this length that says what it was made of and for whom; V8 wants what follows aligned. */
+const CACHE_HEADER = 64;
 
 /**
  * The text of the executable.
@@ -46,44 +52,61 @@ function reachable(first, imports) {
 
 /** @param {Map<string, string>} texts @param {Set<string>} eager */
 function assemble(texts, eager) {
-  const eagerParts = [...texts].filter(([name]) => eager.has(name)).map(([name, code]) => `${JSON.stringify(name)}(require,module,exports,importMeta){${code}}`);
-  const lazy = [...texts].filter(([name]) => !eager.has(name)).map(([name, code]) => [name, code.replaceAll('*/', END_OF_COMMENT)]);
+  const wanted = [...texts].filter(([name]) => eager.has(name)).map(([name, code]) => `${JSON.stringify(name)}(require,module,exports,importMeta){${code}}`);
+  const start = `"use strict";({${wanted.join(',\n')}})`;
+  const parts = [['start', start], ...[...texts].filter(([name]) => !eager.has(name))].map(([name, code]) => [name, code.replaceAll('*/', END_OF_COMMENT)]);
   let offset = 0;
-  const places = lazy.map(([name, code]) => {
+  const places = parts.map(([name, code]) => {
     const place = `${JSON.stringify(name)}:[${offset},${code.length}]`;
     offset += code.length;
     return place;
   });
+  const id = createHash('sha256').update(start).digest('hex').slice(0, 16);
   return `#!/usr/bin/env node
 "use strict";
+const { readFileSync } = require("node:fs");
+const vm = require("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; } };
 const modules = new Map();
-const parts = {${eagerParts.join(',\n')}};
 const places = {${places.join(',')}};
-let text;
+const comment = String(() => {/*${parts.map(([, code]) => code).join('')}*/});
+const begin = comment.indexOf("/*") + 2;
+const header = \`${id} \${process.version} \${process.arch}\`.padEnd(${CACHE_HEADER - 1}) + "\\n";
+const script = new vm.Script(text("start"), { filename: __filename + "#start", cachedData: cachedCode() });
+const start = script.runInThisContext();
 function load(name) {
   const known = modules.get(name);
   if (known) return known.exports;
   const module = { exports: {} };
   modules.set(name, module);
-  (parts[name] ?? compile(name))(requirePart, module, module.exports, importMeta);
+  (start[name] ?? compile(name))(requirePart, module, module.exports, importMeta);
   return module.exports;
 }
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
 }
 function compile(name) {
-  if (text === undefined) {
-    // esbuild writes ASCII, and latin1 is read fastest.
-    const file = require("node:fs").readFileSync(__filename, "latin1");
-    text = file.slice(file.lastIndexOf("\\n/*") + 3);
-  }
-  const [offset, length] = places[name];
-  const code = text.slice(offset, offset + length).replaceAll("*\\u0001/", "*/");
-  return require("node:vm").compileFunction(code, ["require", "module", "exports", "importMeta"], { filename: __filename + "#" + name });
+  return vm.compileFunction(text(name), ["require", "module", "exports", "importMeta"], { filename: __filename + "#" + name });
 }
+function text(name) {
+  const [offset, length] = places[name];
+  return comment.slice(begin + offset, begin + offset + length).replaceAll("*\\u0001/", "*/");
+}
+function cachedCode() {
+  let cache;
+  try {
+    cache = readFileSync(__dirname + "/tskmod.cache");
+  } catch {
+    // Then V8 compiles what it runs.
+    return undefined;
+  }
+  // V8 trusts what it is given, so the code is there twice: damage and a cut end show as a difference.
+  const middle = (cache.length + header.length) / 2;
+  const code = cache.subarray(header.length, middle);
+  return cache.latin1Slice(0, header.length) === header && code.equals(cache.subarray(middle)) ? code : undefined;
+}
+module.exports = { header, script };
 load("main.js");
-/*${lazy.map(([, code]) => code).join('')}*/
 `;
 }
 

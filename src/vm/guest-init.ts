@@ -3,6 +3,7 @@
 /** Where things are in a guest. */
 export const GUEST_NODE = '/usr/bin/node';
 export const GUEST_BUNDLE = '/app/tskmod.cjs';
+export const GUEST_CODE_CACHE = '/app/tskmod.cache';
 export const GUEST_KOFFI = '/app/koffi.node';
 export const GUEST_WRAPPER = '/app/modprobe';
 export const GUEST_COMMAND = '/app/command';

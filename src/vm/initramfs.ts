@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
 import {
-  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_TEXTS, GUEST_WRAPPER,
+  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_CODE_CACHE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_TEXTS, GUEST_WRAPPER,
   guestCommand, guestInit, guestWrapper, VMCTL,
 } from './guest-init.ts';
 import {
@@ -126,8 +126,10 @@ function bundleEntries(bundle: string | false | undefined, directories: readonly
   const path = bundle === false ? undefined : bundle ?? findBundle();
   if (path === undefined) return [];
   const koffi = findKoffi(libraries.some((library) => library.includes('ld-musl')) ? 'musl' : 'linux');
+  const codeCache = join(dirname(path), 'tskmod.cache');
   return [
     fileEntry(path, GUEST_BUNDLE),
+    ...(existsSync(codeCache) ? [fileEntry(codeCache, GUEST_CODE_CACHE)] : []),
     ...(koffi === undefined ? [] : [fileEntry(koffi, GUEST_KOFFI)]),
     textEntry(GUEST_WRAPPER, guestWrapper(directories), 0o755),
     ...WRAPPER_LINKS.filter((name) => name !== 'modprobe').map((name) => linkEntry(`/app/${name}`, 'modprobe')),

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -47,6 +47,38 @@ describe('dist/tskmod.cjs', () => {
     for (const args of [['udevd', '--dry-run', ...EXAMPLE], ['modprobe', '-n', '-d', tree, '-S', '6.12.117+deb12-amd64', 'xfs'], ['modprobe', '-R', '-d', tree, '-S', '6.12.117+deb12-amd64', 'fs-xfs']]) {
       expect(run(executable, args, ['-r', hook])).toMatchObject({ status: 0, stderr: 'false' });
     }
+  });
+});
+
+describe('dist/tskmod.cache', () => {
+  const cache = readFileSync(join(top, 'dist/tskmod.cache'));
+  const flipped = (at: number) => Buffer.from(cache).fill(~(cache[at] ?? 0), at, at + 1);
+
+  it.each<[string, Buffer | undefined]>([
+    ['as it was built', cache],
+    ['missing', undefined],
+    ['empty', Buffer.alloc(0)],
+    ['of another build or Node', flipped(0)],
+    ['cut', cache.subarray(0, cache.length - 1)],
+    ['cut to its first half', cache.subarray(0, (cache.length + 64) / 2)],
+    // What is near the end of the code crashes V8 when it is wrong.
+    ['damaged', flipped(Math.floor(cache.length * 0.45))],
+    ['filled with zeros from somewhere on', Buffer.concat([cache.subarray(0, 4096), Buffer.alloc(cache.length - 4096)])],
+  ])('changes nothing but the time when it is %s', (_, bytes) => {
+    const root = fixtureRoot({});
+    const copy = join(root, 'tskmod.cjs');
+    copyFileSync(executable, copy);
+    if (bytes) writeFileSync(join(root, 'tskmod.cache'), bytes);
+    expect(run(copy, ['modprobe', '-d', root, '-S', '1', '-n', 'nosuch'])).toEqual({
+      status: 1, stdout: '', stderr: `modprobe: FATAL: Module nosuch not found in directory ${root}/lib/modules/1\n`,
+    });
+  });
+
+  it('is taken by the Node that built it', () => {
+    const program = `process.argv.splice(1, 0, 'tskmod', '-V');
+      const { script } = require(${JSON.stringify(executable)});
+      console.log(script.cachedDataRejected);`;
+    expect(run('-e', [program])).toEqual({ status: 0, stdout: `tsmodprobe ${VERSION}\nfalse\n`, stderr: '' });
   });
 });
 
