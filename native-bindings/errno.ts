@@ -141,8 +141,6 @@ const ERRNO_TABLE: readonly (readonly [errno: number, name: string, text: string
 /** Second names of the same numbers, in the same headers and in glibc's bits/errno.h. */
 const ALIASES: Readonly<Record<string, number>> = { EWOULDBLOCK: 11, EDEADLOCK: 35, ENOTSUP: 95 };
 
-const byNumber = new Map(ERRNO_TABLE.map((row) => [row[0], row]));
-const byName = new Map(ERRNO_TABLE.map((row) => [row[1], row[0]]));
 
 /** Name and text of a positive errno; `E<number>` and glibc's `Unknown error <number>` where Linux defines none. */
 export function describeErrno(errno: number): { readonly code: string; readonly text: string } {
@@ -151,17 +149,21 @@ export function describeErrno(errno: number): { readonly code: string; readonly 
 
 /** The symbolic name of a positive errno, such as `EKEYREJECTED`. */
 export function errnoName(errno: number): string {
-  return byNumber.get(errno)?.[1] ?? `E${errno}`;
+  return rowOf(errno)?.[1] ?? `E${errno}`;
 }
 
 /** What glibc's strerror(3) says in the C locale. */
 export function errnoText(errno: number): string {
   if (errno === 0) return 'Success';
-  return byNumber.get(errno)?.[2] ?? `Unknown error ${errno}`;
+  return rowOf(errno)?.[2] ?? `Unknown error ${errno}`;
 }
 
 /** The number of a symbolic name (also of `EWOULDBLOCK` and its like), or undefined. */
 export function errnoByName(name: string): number | undefined {
   if (Object.hasOwn(ALIASES, name)) return ALIASES[name];
-  return byName.get(name);
+  return ERRNO_TABLE.find((row) => row[1] === name)?.[0];
+}
+
+function rowOf(errno: number): (typeof ERRNO_TABLE)[number] | undefined {
+  return ERRNO_TABLE.find((row) => row[0] === errno);
 }

@@ -13,6 +13,9 @@ import { silentLog, stderrLog } from './log.ts';
 import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 
+/** Characters that are printed in one write. */
+const PIECE = 1 << 16;
+
 export const modprobe: Applet = {
   name: 'modprobe',
   summary: 'insert or remove a module and all that it needs',
@@ -33,6 +36,8 @@ class Modprobe {
   readonly #kmod: Kmod;
   /** Messages that wait for `#flush`. */
   readonly #messages: string[] = [];
+  /** Lines of a dry run that wait for `#print`: with -a there are thousands. */
+  #lines = '';
   #write: ((line: string) => void) | undefined;
   #failed = false;
 
@@ -53,6 +58,7 @@ class Modprobe {
     try {
       return await this.#run();
     } finally {
+      this.#print();
       await this.#flush();
       await this.#kmod.close();
     }
@@ -80,6 +86,7 @@ class Modprobe {
   /** Messages go to stderr or the system's log; which, is found out when there is one. */
   async #flush(): Promise<void> {
     if (this.#messages.length === 0) return;
+    this.#print();
     const { messageWriter } = await import('./syslog.ts');
     this.#write ??= await messageWriter(this.#context, this.#system, this.#request.syslog);
     const write = this.#write;
@@ -139,15 +146,13 @@ class Modprobe {
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
     });
     if (plan.goals.length === 0) return this.#notFound(name);
-    const lines: string[] = [];
     const pretend = dryRun || showDepends;
-    // A dry run is printed in one go; what is done is said before it is done.
-    const onStep = pretend ? (line: string) => void lines.push(line) : (line: string) => this.#context.stdout(line);
+    // A dry run is printed in large pieces; what is done is said before it is done.
+    const onStep = pretend ? (line: string) => this.#printSoon(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
       dryRun: pretend, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
       ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
-    if (lines.length > 0) this.#context.stdout(lines.join(''));
     if (json) this.#json(pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) this.#reportRemoval(result);
@@ -202,6 +207,16 @@ class Modprobe {
 
   #say(level: 'FATAL' | 'ERROR' | 'WARNING', text: string): void {
     if (!this.#request.quiet) this.#messages.push(`${this.#context.program}: ${level}: ${text}\n`);
+  }
+
+  #printSoon(line: string): void {
+    this.#lines += line;
+    if (this.#lines.length >= PIECE) this.#print();
+  }
+
+  #print(): void {
+    if (this.#lines !== '') this.#context.stdout(this.#lines);
+    this.#lines = '';
   }
 
   #json(value: unknown): void {

@@ -4,12 +4,13 @@ import type { System } from '../system.ts';
 import { type ConfigOptions, loadConfig } from './config-files.ts';
 import type { Config } from './config.ts';
 import { LiveModules } from './live.ts';
-import { type ExecuteOptions, Loader, type LoaderOptions } from './loader.ts';
+import type { ExecuteOptions, Loader, LoaderOptions } from './loader.ts';
 import type { Match } from './lookup.ts';
 import { ModuleDb } from './module-db.ts';
 import type { ModuleSource } from './module-source.ts';
 import { Planner, type PlanOptions } from './plan.ts';
 import type { ProbePlan, ProbeResult } from './probe.ts';
+import { rehearse } from './rehearsal.ts';
 import { openTree } from './tree-source.ts';
 
 export interface Kmod {
@@ -39,7 +40,9 @@ export type KmodOptions = ConfigOptions & LoaderOptions & {
 export function openKmod(system: System, options: KmodOptions = {}): Kmod {
   const source = options.source ?? openTree(system);
   const live = new LiveModules(system);
-  const loader = new Loader(system, source, live, options);
+  let loader: Promise<Loader> | undefined;
+  // A dry run starts without it.
+  const load = () => (loader ??= import('./loader.ts').then((module) => new module.Loader(system, source, live, options)));
   let current: Planner | undefined;
   const planner = () => (current ??= new Planner(loadConfig(system, source, options), new ModuleDb(source, system.log), live, options));
   return {
@@ -49,10 +52,12 @@ export function openKmod(system: System, options: KmodOptions = {}): Kmod {
     },
     lookup: (name) => planner().lookup(name),
     plan: (name, planOptions) => planner().plan(name, planOptions),
-    execute: (plan, executeOptions) => loader.execute(plan, executeOptions),
+    execute: async (plan, executeOptions) => (
+      executeOptions?.dryRun ? rehearse(plan, live, executeOptions) : (await load()).execute(plan, executeOptions)
+    ),
     reload: () => {
       current = undefined;
     },
-    close: () => loader.close(),
+    close: async () => (await loader)?.close(),
   };
 }

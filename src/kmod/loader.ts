@@ -2,12 +2,13 @@
 
 import { describeErrno, errnoByName, type Errno, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
 import type { Compression } from './compression.ts';
-import { deniedFailure, errnoFailure, failureOf } from './failure.ts';
+import { failureOf } from './failure.ts';
 import { type Attempt, GoalRun } from './goal-run.ts';
 import { KmsgTail } from './kmsg.ts';
 import type { LiveModules } from './live.ts';
 import type { ModuleSource } from './module-source.ts';
 import type { GoalResult, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
+import { finishedGoal, inUseFailure, settledGoal } from './rehearsal.ts';
 
 /** Modules whose init runs at the same time. Each holds a thread of the libuv pool. */
 export const DEFAULT_JOBS = 8;
@@ -15,7 +16,7 @@ export const DEFAULT_JOBS = 8;
 export type LoaderOptions = { readonly jobs?: number };
 
 export type ExecuteOptions = {
-  /** Do nothing, but say all that would be done. */
+  /** Do nothing, but say all that would be done: for Kmod.execute(), which then needs no loader. */
   readonly dryRun?: boolean;
   /** Act as if nothing were loaded: only with `dryRun`. */
   readonly ignoreLoaded?: boolean;
@@ -65,31 +66,24 @@ export class Loader {
   }
 
   async #executeGoal(goal: ProbeGoal, options: ExecuteOptions): Promise<GoalResult> {
-    if (goal.status === 'blacklisted') return { ...goal, outcome: 'blacklisted', steps: [] };
-    if (goal.status === 'denied') return { ...goal, outcome: 'denied', failure: deniedFailure(goal), steps: [] };
-    if (goal.status === 'ready') return { ...goal, outcome: this.#live.state(goal.module) === 'live' ? 'live' : 'builtin', steps: [] };
+    const settled = settledGoal(goal, this.#live);
+    if (settled) return settled;
     const run = new GoalRun(goal.steps, options.onStep);
-    const results = await run.all((step, announce) => this.#executeStep(step, options, announce));
-    const failed = results.find((result) => result.outcome === 'failed' && result.required);
-    const own = results.findLast((result) => result.module === goal.module && result.reason.kind === goal.reason.kind);
-    const outcome = failed ? 'failed' : own?.outcome ?? 'skipped';
-    return { ...goal, outcome, ...(failed?.failure ? { failure: failed.failure } : {}), steps: results };
+    return finishedGoal(goal, await run.all((step, announce) => this.#executeStep(step, options, announce)));
   }
 
   async #executeStep(step: ProbeStep, options: ExecuteOptions, announce: () => void): Promise<Attempt> {
     switch (step.action) {
       case 'builtin':
-        if (options.ignoreLoaded) announce();
         return { outcome: 'builtin' };
       case 'insmod':
       case 'install':
-        if (!options.ignoreLoaded && this.#live.state(step.module) === 'live') return { outcome: 'live' };
+        if (this.#live.state(step.module) === 'live') return { outcome: 'live' };
         announce();
-        if (options.dryRun) return { outcome: 'skipped' };
         return step.action === 'insmod' ? this.#insert(step, options) : this.#timed(() => this.#runCommand(step));
       case 'remove':
         announce();
-        return options.dryRun ? { outcome: 'skipped' } : this.#timed(() => this.#runCommand(step));
+        return this.#timed(() => this.#runCommand(step));
       case 'rmmod':
         return this.#remove(step, options, announce);
     }
@@ -142,11 +136,9 @@ export class Loader {
     if (users !== 0) {
       // What the module needed may well be needed by others too.
       if (!named) return { outcome: 'skipped' };
-      const waits = options.waitMs !== undefined && !options.dryRun;
-      if (users !== undefined && !waits) return { outcome: 'failed', failure: { ...errnoFailure('EAGAIN', 'delete_module'), text: 'in use' } };
+      if (users !== undefined && options.waitMs === undefined) return { outcome: 'failed', failure: inUseFailure() };
     }
     announce();
-    if (options.dryRun) return { outcome: 'skipped' };
     const native = await this.#system.native();
     const flags = O_NONBLOCK | (options.forceRemoval ? O_TRUNC : 0);
     return this.#timed(async () => {

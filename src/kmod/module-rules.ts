@@ -1,7 +1,7 @@
 // What configuration and indexes together say of one module: its file, what it needs, softdeps, commands, parameters, bans.
 
 import { fnmatch, moduleNameOfPath } from './alias.ts';
-import type { BlacklistDirective, CommandDirective, Config, DenyDirective } from './config.ts';
+import type { BlacklistDirective, CommandDirective, Config, DenyDirective, SoftdepDirective } from './config.ts';
 import type { ModuleDb } from './module-db.ts';
 import type { Source } from './probe.ts';
 
@@ -30,6 +30,10 @@ export type RulesOptions = {
 /** Answers are kept: one plan asks for the same modules again and again. */
 export class ModuleRules {
   readonly #config: Config;
+  readonly #softdeps: Directives<SoftdepDirective>;
+  readonly #install: Directives<CommandDirective>;
+  readonly #remove: Directives<CommandDirective>;
+  readonly #deny: Directives<DenyDirective>;
   readonly #db: ModuleDb;
   readonly #strict: boolean;
   readonly #isKnown: (name: string) => boolean;
@@ -38,6 +42,10 @@ export class ModuleRules {
   constructor(config: Config, db: ModuleDb, { strict = false, isKnown = () => true }: RulesOptions = {}) {
     this.#isKnown = isKnown;
     this.#config = config;
+    this.#softdeps = new Directives(config.softdeps);
+    this.#install = new Directives(config.install);
+    this.#remove = new Directives(config.remove);
+    this.#deny = new Directives(config.deny);
     this.#db = db;
     this.#strict = strict;
   }
@@ -65,13 +73,12 @@ export class ModuleRules {
   }
 
   #read(module: string): ModuleFacts {
-    const { install, remove, deny } = this.#config;
     const dependencies = this.#db.dependencies(module);
-    const named = this.#config.softdeps.filter((softdep) => matches(softdep.module, module));
+    const named = this.#softdeps.of(module);
     // kmod takes the first line only, so that a line of the administrator hides the module's own, or is hidden by it.
     const softdeps = this.#strict ? named.slice(0, 1) : named;
     const listOf = (kind: 'pre' | 'post') => softdeps.flatMap((softdep) => softdep[kind].map((name) => ({ name, source: softdep.source })));
-    const [pre, post] = [listOf('pre'), listOf('post')];
+    const [pre, post] = softdeps.length > 0 ? [listOf('pre'), listOf('post')] : [[], []];
     // kmod runs no install command for a module that has softdeps (of names that it knows), so that `install X /bin/false` may not hold.
     const ignoreInstall = this.#strict && [...pre, ...post].some(({ name }) => this.#isKnown(name));
     return {
@@ -79,14 +86,41 @@ export class ModuleRules {
       path: dependencies ? this.#db.source.resolve(dependencies.path) : '',
       needs: dependencies?.needs.map(moduleNameOfPath) ?? [],
       pre, post,
-      install: ignoreInstall ? undefined : install.find((directive) => matches(directive.module, module)),
-      remove: remove.find((directive) => matches(directive.module, module)),
-      deny: deny.find((directive) => matches(directive.module, module)),
+      install: ignoreInstall ? undefined : this.#install.of(module)[0],
+      remove: this.#remove.of(module)[0],
+      deny: this.#deny.of(module)[0],
     };
+  }
+}
+
+/** Directives of one kind by the module that they name: a tree has thousands of modules, and hundreds of softdeps. */
+class Directives<T extends { readonly module: string }> {
+  readonly #all: readonly T[];
+  readonly #byName = new Map<string, T[]>();
+  readonly #hasPatterns: boolean;
+
+  constructor(all: readonly T[]) {
+    this.#all = all;
+    this.#hasPatterns = all.some(({ module }) => isPattern(module));
+    for (const directive of all) {
+      const list = this.#byName.get(directive.module);
+      if (list) list.push(directive);
+      else this.#byName.set(directive.module, [directive]);
+    }
+  }
+
+  /** In the order of the configuration. */
+  of(module: string): readonly T[] {
+    if (this.#hasPatterns) return this.#all.filter((directive) => matches(directive.module, module));
+    return this.#byName.get(module) ?? [];
   }
 }
 
 /** Names in softdep, install, remove and deny lines are patterns; most are plain. */
 function matches(pattern: string, module: string): boolean {
-  return pattern === module || (/[*?[\\]/.test(pattern) && fnmatch(pattern, module));
+  return pattern === module || (isPattern(pattern) && fnmatch(pattern, module));
+}
+
+function isPattern(name: string): boolean {
+  return /[*?[\\]/.test(name);
 }

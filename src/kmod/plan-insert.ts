@@ -85,18 +85,26 @@ class Insertion {
     // The blank before absent parameters is kmod's, and shows in what -D prints.
     const params = configured === '' ? extra : `${configured} ${extra}`;
     const install = named && this.#options.ignoreInstall ? undefined : facts.install;
-    const waitFor = new Set([...after, ...facts.needs.flatMap((need) => this.#stepOf.get(need) ?? [])]);
     const index = this.steps.length;
-    this.steps.push({
+    const step: ProbeStep = {
       action: match.builtin || facts.builtin ? 'builtin' : install ? 'install' : 'insmod',
       module, params,
       path: named && this.#options.path !== undefined ? this.#options.path : facts.path,
-      ...(install ? { command: install.command } : {}),
-      reason: install ? { ...reason, source: install.source } : reason,
-      after: [...waitFor].sort((a, b) => a - b),
-      required: this.#required.has(module),
-    });
+      reason, after: this.#before(after, facts.needs), required: this.#required.has(module),
+    };
+    this.steps.push(install ? { ...step, command: install.command, reason: { ...reason, source: install.source } } : step);
     this.#stepOf.set(module, index);
     return index;
+  }
+
+  /** These steps and those of the needed modules, each once, ascending. */
+  #before(after: readonly number[], needs: readonly string[]): number[] {
+    const steps: number[] = [];
+    for (const step of after) if (!steps.includes(step)) steps.push(step);
+    for (const need of needs) {
+      const step = this.#stepOf.get(need);
+      if (step !== undefined && !steps.includes(step)) steps.push(step);
+    }
+    return steps.length > 1 ? steps.sort((a, b) => a - b) : steps;
   }
 }
