@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|vm]...
+//   npm run bench [-- lookups|startup|depends|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -19,8 +19,11 @@ const kernel = await findKernel({ kernel: '6.12', cacheDirectory: defaultCacheDi
 const root = dirname(dirname(dirname(kernel.modules)));
 const release = kernel.release;
 
+const cli = join(top, 'dist/tskmod.cjs');
+const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
+
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, vm };
+const benches = { lookups, startup, depends, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -37,16 +40,25 @@ async function lookups() {
   report('alias look-up in process', ours, 'µs', theirs, 'libkmod');
 }
 
-/** A dry run against the bare interpreter and against kmod's. */
+/** A dry run and the least that an applet can do, against the bare interpreter and against kmod's. */
 async function startup() {
-  const cli = join(top, 'dist/tskmod.cjs');
-  const args = ['-d', root, '-S', release, '-n', 'xfs'];
   const bare = fastest(process.execPath, ['-e', '0']);
-  const ours = fastest(process.execPath, [cli, 'modprobe', ...args]);
-  report('start-up: modprobe -n xfs', ours, 'ms', bare, 'node -e 0');
-  console.log(`${''.padEnd(34)}${`+${(ours - bare).toFixed(1)} ms`.padStart(12)}  beyond bare Node`);
-  const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
-  if (real) report('modprobe -n xfs', ours, 'ms', fastest(real, args), 'kmod');
+  const dryRun = ['-d', root, '-S', release, '-n', 'xfs'];
+  for (const [name, args] of [['modprobe -n xfs', ['modprobe', ...dryRun]], ['--version', ['--version']]]) {
+    const ours = fastest(process.execPath, [cli, ...args]);
+    report(`start-up: ${name}`, ours, 'ms', bare, 'node -e 0');
+    console.log(`${''.padEnd(34)}${`+${(ours - bare).toFixed(1)} ms`.padStart(12)}  beyond bare Node`);
+    if (name === 'modprobe -n xfs' && real) report(name, ours, 'ms', fastest(real, dryRun), 'kmod');
+  }
+}
+
+/** What every module of the tree needs, asked in one process. Node's own start is not counted. */
+async function depends() {
+  const names = readFileSync(join(kernel.modules, 'modules.dep'), 'latin1').split('\n').filter(Boolean)
+    .map((line) => line.slice(0, line.indexOf(':')).replace(/^.*\//, '').replace(/\.ko.*$/, ''));
+  const args = ['-d', root, '-S', release, '-a', '-D', ...names];
+  const ours = fastest(process.execPath, [cli, 'modprobe', ...args], 10) - fastest(process.execPath, ['-e', '0']);
+  report(`-a -D of ${names.length} modules`, ours, 'ms', real && fastest(real, args, 10), real ? 'kmod' : 'kmod is not here');
 }
 
 /** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */
@@ -81,12 +93,12 @@ function perCall(words, call) {
  * @param {string} program
  * @param {readonly string[]} args
  */
-function fastest(program, args) {
+function fastest(program, args, runs = 40) {
   const env = { ...process.env };
   // Node 20 reads every certificate of this at each start.
   delete env.NODE_EXTRA_CA_CERTS;
   let best = Infinity;
-  for (let run = 0; run < 40; run++) {
+  for (let run = 0; run < runs; run++) {
     const started = performance.now();
     const { status } = spawnSync(program, args, { stdio: 'ignore', env });
     if (status !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${status}`);
