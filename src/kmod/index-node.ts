@@ -35,6 +35,8 @@ export type IndexNode = { prefix: number; prefixEnd: number; childs: number; fir
 /** The bytes of an index as nodes. Every method throws FormatError where the file is damaged. */
 export class IndexNodes {
   readonly #bytes: Buffer;
+  /** The same bytes: V8 reads a big-endian word of a view at once. */
+  readonly #words: DataView;
   readonly #file: string;
   /** Reference of the root node. */
   readonly root: number;
@@ -44,6 +46,7 @@ export class IndexNodes {
   /** @param file what messages call it */
   constructor(bytes: Uint8Array, file: string) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#file = file;
     const magic = this.#u32(0);
     if (magic !== INDEX_MAGIC) {
@@ -97,9 +100,7 @@ export class IndexNodes {
   child(node: IndexNode, code: number): number {
     if (code < node.first || code > node.last) return 0;
     // node() has seen to it that the references lie in the file.
-    const at = node.childs + 4 * (code - node.first);
-    const b = this.#bytes;
-    return (((b[at] ?? 0) << 24) | ((b[at + 1] ?? 0) << 16) | ((b[at + 2] ?? 0) << 8) | (b[at + 3] ?? 0)) >>> 0;
+    return this.#words.getUint32(node.childs + 4 * (code - node.first));
   }
 
   /** Merges the values of a node into a list that is sorted by ascending priority. */
@@ -123,14 +124,16 @@ export class IndexNodes {
   }
 
   #u32(offset: number): number {
-    const b = this.#bytes;
-    if (offset + 4 > b.length) throw this.#damaged(offset, 'four bytes', 'end of file');
-    return (((b[offset] ?? 0) << 24) | ((b[offset + 1] ?? 0) << 16) | ((b[offset + 2] ?? 0) << 8) | (b[offset + 3] ?? 0)) >>> 0;
+    if (offset + 4 > this.#bytes.length) throw this.#damaged(offset, 'four bytes', 'end of file');
+    return this.#words.getUint32(offset);
   }
 
   #stringEnd(offset: number): number {
-    const end = this.#bytes.indexOf(0, offset);
-    if (end < 0) throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
+    const b = this.#bytes;
+    // Most are a few bytes long: indexOf() would cost more than it saves.
+    let end = offset;
+    while (end < b.length && b[end] !== 0) end++;
+    if (end >= b.length) throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
     return end;
   }
 

@@ -91,14 +91,20 @@ export class IndexWalk {
     for (let code = node.first; code <= node.last; code++) {
       // Most children are letters that the name does not hold at all.
       const special = code === STAR || code === QUESTION || code === OPEN || code === BACKSLASH;
-      if (special || !literal || this.seen[code] === this.search) this.descend(node, code, base, size, true, depth);
+      if (!special && literal && this.seen[code] !== this.search) continue;
+      const child = this.index.child(node, code);
+      if (child !== 0) this.enter(child, code, base, size, true, depth);
     }
   }
 
   private descend(node: IndexNode, code: number, base: number, size: number, wild: boolean, depth: number): void {
     if (code < node.first || code > node.last) return;
     const child = this.index.child(node, code);
-    if (child === 0) return;
+    if (child !== 0) this.enter(child, code, base, size, wild, depth);
+  }
+
+  /** Walks below the child that `code` leads to, if any position can take that character. */
+  private enter(child: number, code: number, base: number, size: number, wild: boolean, depth: number): void {
     const { bracket, escaped, patternLength } = this;
     const childBase = base + size;
     if (childBase + size > this.sets.length) this.grow(childBase + size);
