@@ -13,6 +13,7 @@ import { build, transform } from 'esbuild';
 const END_OF_COMMENT = '*\u0001/';
 
 const TARGET = 'node20.19';
+const COMMON_JS = { format: 'cjs', platform: 'node', target: TARGET, minifyWhitespace: true, supported: { 'dynamic-import': false } };
 
 /** The code cache begins with a line of this length that says what it was made of and for whom; V8 wants what follows aligned. */
 const CACHE_HEADER = 64;
@@ -29,32 +30,51 @@ export async function bundle(entry, quick) {
     platform: 'node', format: 'esm', target: TARGET, external: ['koffi'], minifyWhitespace: true, minifySyntax: true, logLevel: 'warning',
     define: { 'import.meta.url': 'importMeta.url' },
   });
-  const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output.imports]));
-  const texts = new Map();
-  for (const file of outputFiles) {
-    const { code } = await transform(file.text, {
-      format: 'cjs', platform: 'node', target: TARGET, minifyWhitespace: true, supported: { 'dynamic-import': false },
-    });
-    texts.set(baseName(file.path), code);
-  }
+  const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output]));
+  const texts = new Map(outputFiles.map((file) => [baseName(file.path), file.text]));
   const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
-  return assemble(texts, reachable(first, imports));
+  const eager = reachable(first, outputs);
+  const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })));
+  const lazy = [...texts].filter(([name]) => !eager.has(name)).map(async ([name, text]) => [name, (await transform(text, COMMON_JS)).code]);
+  return assemble(start, await Promise.all(lazy));
 }
 
 /** These parts and what they import statically. */
-function reachable(first, imports) {
+function reachable(first, outputs) {
   const found = new Set(first);
   for (const name of found) {
-    for (const { path, kind } of imports.get(name) ?? []) if (kind === 'import-statement' && path.endsWith('.js')) found.add(baseName(path));
+    for (const { path, kind } of outputs.get(name)?.imports ?? []) if (kind === 'import-statement' && path.endsWith('.js')) found.add(baseName(path));
   }
   return found;
 }
 
-/** @param {Map<string, string>} texts @param {Set<string>} eager */
-function assemble(texts, eager) {
-  const wanted = [...texts].filter(([name]) => eager.has(name)).map(([name, code]) => `${JSON.stringify(name)}(require,module,exports,importMeta){${code}}`);
-  const start = `"use strict";({${wanted.join(',\n')}})`;
-  const parts = [['start', start], ...[...texts].filter(([name]) => !eager.has(name))].map(([name, code]) => [name, code.replaceAll('*/', END_OF_COMMENT)]);
+/**
+ * One scope of the parts of every start: calls between parts then cost no look-up, and nothing is made for the lazy parts
+ * until one asks.
+ */
+async function join(eager) {
+  const imports = eager.map(({ name }, i) => `import * as part${i} from "./${name}";`);
+  const getters = (names, i) => names.map((name) => `get ${name}(){return part${i}.${name}}`);
+  const exported = eager.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...getters(names, i)].join(',')}})`);
+  const texts = new Map(eager.map(({ name, text }) => [`./${name}`, text]));
+  const parts = {
+    name: 'parts',
+    setup({ onResolve, onLoad }) {
+      // What is imported dynamically is asked for by its name, as from a lazy part.
+      onResolve({ filter: /^\.\// }, ({ path, kind }) => (kind === 'import-statement' ? { path, namespace: 'part' } : { path, external: true }));
+      onLoad({ filter: /^/, namespace: 'part' }, ({ path }) => ({ contents: texts.get(path) ?? '' }));
+    },
+  };
+  const { outputFiles: [file] } = await build({
+    stdin: { contents: `${imports.join('')}export const parts={${exported.join(',')}};` }, bundle: true, write: false, external: ['koffi'],
+    logLevel: 'warning', plugins: [parts], ...COMMON_JS,
+  });
+  return `(function(require,module,importMeta){"use strict";${file?.text ?? ''}})`;
+}
+
+/** @param {string} start @param {string[][]} lazy */
+function assemble(start, lazy) {
+  const parts = [['start', start], ...lazy].map(([name, code]) => [name, code.replaceAll('*/', END_OF_COMMENT)]);
   let offset = 0;
   const places = parts.map(([name, code]) => {
     const place = `${JSON.stringify(name)}:[${offset},${code.length}]`;
@@ -67,23 +87,24 @@ function assemble(texts, eager) {
 const { readFileSync } = require("node:fs");
 const vm = require("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; } };
-const modules = new Map();
 const places = {${places.join(',')}};
 const comment = String(() => {/*${parts.map(([, code]) => code).join('')}*/});
 const begin = comment.indexOf("/*") + 2;
 const header = \`${id} \${process.version} \${process.arch}\`.padEnd(${CACHE_HEADER - 1}) + "\\n";
 const script = new vm.Script(text("start"), { filename: __filename + "#start", cachedData: cachedCode() });
-const start = script.runInThisContext();
-function load(name) {
-  const known = modules.get(name);
-  if (known) return known.exports;
-  const module = { exports: {} };
-  modules.set(name, module);
-  (start[name] ?? compile(name))(requirePart, module, module.exports, importMeta);
-  return module.exports;
-}
+const loaded = new Map();
+const start = { exports: {} };
+script.runInThisContext()(requirePart, start, importMeta);
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
+}
+function load(name) {
+  const known = loaded.get(name);
+  if (known) return known.exports;
+  const module = { exports: start.exports.parts[name]?.() ?? {} };
+  loaded.set(name, module);
+  if (places[name]) compile(name)(requirePart, module, module.exports, importMeta);
+  return module.exports;
 }
 function compile(name) {
   return vm.compileFunction(text(name), ["require", "module", "exports", "importMeta"], { filename: __filename + "#" + name });
@@ -106,7 +127,6 @@ function cachedCode() {
   return cache.latin1Slice(0, header.length) === header && code.equals(cache.subarray(middle)) ? code : undefined;
 }
 module.exports = { header, script };
-load("main.js");
 `;
 }
 
