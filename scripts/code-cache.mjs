@@ -29,15 +29,16 @@ export async function makeCodeCache(executable) {
   }
 }
 
-/** Module a needs b, and by an alias c. */
+/** Module a needs b, and by an alias c. The indexes are so large that they are read in parts. */
 async function writeTree(root) {
   const { buildIndex } = await import(join(dirname(dirname(self)), 'dist/src/kmod/index-build.js'));
   const tree = join(root, 'lib/modules', release());
   const write = (name, entries) => writeFileSync(join(tree, name), buildIndex(entries.map(([key, value], priority) => ({ key, value, priority }))).bytes);
   mkdirSync(tree, { recursive: true });
   mkdirSync(join(root, 'modprobe.d'));
-  write('modules.dep.bin', [['a', 'kernel/a.ko.xz: kernel/b.ko.xz'], ['b', 'kernel/b.ko.xz:'], ['c', 'kernel/c.ko.xz:'], ['cd', 'kernel/cd.ko.xz:']]);
-  write('modules.alias.bin', [['crypto_c', 'c'], ['crypto_c*', 'c'], ['crypto_[d-f]?', 'd'], ['fs_a', 'a'], ['pci:v*d*', 'cd']]);
+  const many = Array.from({ length: 1000 }, (_, i) => [`m${i}`, `kernel/m/m${i}.ko.xz:`]);
+  write('modules.dep.bin', [['a', 'kernel/a.ko.xz: kernel/b.ko.xz'], ['b', 'kernel/b.ko.xz:'], ['c', 'kernel/c.ko.xz:'], ['cd', 'kernel/cd.ko.xz:'], ...many]);
+  write('modules.alias.bin', [['crypto_c', 'c'], ['crypto_c*', 'c'], ['crypto_[d-f]?', 'd'], ['fs_a', 'a'], ['pci:v*d*', 'cd'], ...many]);
   write('modules.builtin.bin', [['vt', '']]);
   writeFileSync(join(tree, 'modules.softdep'), '# a comment\nsoftdep a pre: crypto-c\n');
   writeFileSync(join(root, 'modprobe.d/a.conf'), '# a comment\nblacklist cd\noptions a debug=1\nalias net-pf-1 a\n');

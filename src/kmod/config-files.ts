@@ -1,13 +1,14 @@
 // Which files make up the configuration of modprobe, in which order, and reading them.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { parseKernelCmdline } from './cmdline.ts';
 import { type Config, ConfigBuilder, parseConfig } from './config.ts';
 import type { ModuleSource } from './module-source.ts';
+import { isDirectory, readLatin1 } from './text-file.ts';
 
 /** Earlier directories shadow later ones, by file name. Source: modprobe.d(5); usr/lib since kmod 32. */
 const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
@@ -40,8 +41,8 @@ export function loadConfig(system: System, source: ModuleSource, options: Config
   const config = new ConfigBuilder();
   const files = listFiles(options.configPaths ?? configDirectories(system), system);
   for (const name of LISTS_OF_MODULES) {
-    const list = source.readIndex(name);
-    if (list) files.push({ name, path: source.resolve(name), read: () => Buffer.from(list).toString('latin1') });
+    const list = source.readText(name);
+    if (list !== undefined) files.push({ name, path: source.resolve(name), read: () => list });
   }
   files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   for (const file of files) {
@@ -49,7 +50,7 @@ export function loadConfig(system: System, source: ModuleSource, options: Config
     if (text !== undefined) parseConfig(text, file.path, config);
   }
   const cmdline = `${system.roots.proc}/cmdline`;
-  const text = readText({ name: cmdline, path: cmdline, read: () => readFileSync(cmdline, 'latin1') }, system);
+  const text = readText({ name: cmdline, path: cmdline, read: () => readLatin1(cmdline) }, system);
   if (text !== undefined) parseKernelCmdline(text, cmdline, config, { strict: options.strict ?? false });
   if (options.strict) config.deny.length = 0;
   for (const { file, line, message } of config.problems) system.log.error({ code: 'bad-line', file, line, message });
@@ -59,26 +60,23 @@ export function loadConfig(system: System, source: ModuleSource, options: Config
 /** The files that paths stand for: files as they are, of directories the *.conf; of two with one name the first. */
 export function listFiles(paths: readonly string[], system: System): ConfigFile[] {
   const files = new Map<string, ConfigFile>();
-  const add = (path: string) => {
-    const name = basename(path);
-    if (!files.has(name)) files.set(name, { name, path, read: () => readFileSync(path, 'latin1') });
+  const add = (name: string, path: string) => {
+    if (!files.has(name)) files.set(name, { name, path, read: () => readLatin1(path) });
   };
   for (const path of paths) {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    // kmod says nothing of a path that is not there, whether it was given or is a default.
-    if (!stat) continue;
-    if (!stat.isDirectory()) {
-      add(path);
+    if (!isDirectory(path)) {
+      // kmod says nothing of a path that is not there, whether it was given or is a default.
+      if (existsSync(path)) add(path.slice(path.lastIndexOf('/') + 1), path);
       continue;
     }
     for (const entry of readdirSync(path)) {
       if (!isConfigName(entry)) continue;
       const file = join(path, entry);
-      if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
+      if (isDirectory(file)) {
         const message = `Directories inside directories are not supported: ${file}`;
         system.log.error({ code: 'nested-directory', file, message });
       } else {
-        add(file);
+        add(entry, file);
       }
     }
   }

@@ -148,7 +148,7 @@ function hasModule(release: string, name: string, { system }: DiagnosedTree): bo
 }
 
 function builtinNames({ kmod }: DiagnosedTree): string[] {
-  const text = Buffer.from(kmod.source.readIndex('modules.builtin') ?? []).toString('latin1');
+  const text = kmod.source.readText('modules.builtin') ?? '';
   return text.split('\n').filter((line) => line !== '').map(moduleNameOfPath);
 }
 

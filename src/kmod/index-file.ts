@@ -3,6 +3,7 @@
 import { MAX_ALIAS_LENGTH } from './alias.ts';
 import type { IndexEntry } from './index-node.ts';
 import { IndexNodes } from './index-node.ts';
+import type { IndexPages } from './index-pages.ts';
 import { IndexWalk } from './index-walk.ts';
 
 export type { IndexEntry } from './index-node.ts';
@@ -13,8 +14,13 @@ export class IndexFile {
   #walk: IndexWalk | undefined;
 
   /** Throws FormatError for another magic or version. `file` is what messages call it. */
-  constructor(bytes: Uint8Array, file: string) {
+  constructor(bytes: Uint8Array | IndexPages, file: string) {
     this.#nodes = new IndexNodes(bytes, file);
+  }
+
+  /** Of an index that is read in pages: look-ups end. */
+  close(): void {
+    this.#nodes.close();
   }
 
   /** The values stored for exactly this key, by ascending priority. */

@@ -2,6 +2,7 @@
 
 import { FormatError } from '../errors.ts';
 import { MAX_ALIAS_LENGTH } from './alias.ts';
+import { type IndexPages, PAGE_SIZE } from './index-pages.ts';
 
 /*
  * All integers are big-endian u32. Header: magic, version (major in the high half), reference of the root.
@@ -34,9 +35,12 @@ export type IndexNode = { prefix: number; prefixEnd: number; childs: number; fir
 
 /** The bytes of an index as nodes. Every method throws FormatError where the file is damaged. */
 export class IndexNodes {
-  readonly #bytes: Buffer;
+  #bytes: Buffer;
   /** The same bytes: V8 reads a big-endian word of a view at once. */
-  readonly #words: DataView;
+  #words: DataView;
+  #length: number;
+  /** Where the bytes come from, as long as some are missing. */
+  #pages: IndexPages | undefined;
   readonly #file: string;
   /** Reference of the root node. */
   readonly root: number;
@@ -44,9 +48,12 @@ export class IndexNodes {
   #budget = 0;
 
   /** @param file what messages call it */
-  constructor(bytes: Uint8Array, file: string) {
+  constructor(source: Uint8Array | IndexPages, file: string) {
+    const bytes = source instanceof Uint8Array ? source : source.bytes;
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#length = source.length;
+    if (!(source instanceof Uint8Array) && !source.whole) this.#pages = source;
     this.#file = file;
     const magic = this.#u32(0);
     if (magic !== INDEX_MAGIC) {
@@ -59,9 +66,13 @@ export class IndexNodes {
     this.root = this.#u32(8);
   }
 
+  close(): void {
+    this.#pages?.close();
+  }
+
   /** Starts an operation that visits each node at most once. */
   begin(): void {
-    this.#budget = this.#bytes.length;
+    this.#budget = this.#length;
   }
 
   byte(offset: number): number {
@@ -82,15 +93,16 @@ export class IndexNodes {
       offset = node.prefixEnd + 1;
     }
     if (reference & NODE_CHILDS) {
-      if (offset + 2 > this.#bytes.length) throw this.#damaged(offset, 'the child range of a node', 'end of file');
+      if (!this.#has(offset, 2)) throw this.#damaged(offset, 'the child range of a node', 'end of file');
       node.first = this.byte(offset);
       node.last = this.byte(offset + 1);
       if (node.first > node.last || node.last > LAST_CHILD) {
         throw this.#damaged(offset, 'a child range within 0..127', `${node.first}..${node.last}`);
       }
       node.childs = offset + 2;
-      offset = node.childs + 4 * (node.last - node.first + 1);
-      if (offset > this.#bytes.length) throw this.#damaged(node.childs, 'the child references of a node', 'end of file');
+      const size = 4 * (node.last - node.first + 1);
+      if (!this.#has(node.childs, size)) throw this.#damaged(node.childs, 'the child references of a node', 'end of file');
+      offset = node.childs + size;
     }
     if (reference & NODE_VALUES) node.values = offset;
     return node;
@@ -108,7 +120,7 @@ export class IndexNodes {
     if (node.values === 0) return;
     const count = this.#u32(node.values);
     let offset = node.values + 4;
-    if (count > (this.#bytes.length - offset) / 5) {
+    if (count > (this.#length - offset) / 5) {
       throw this.#damaged(node.values, 'a value count that fits the file', String(count));
     }
     for (let i = 0; i < count; i++) {
@@ -123,18 +135,37 @@ export class IndexNodes {
     return from === to ? '' : this.#bytes.toString('latin1', from, to);
   }
 
+  /** Whether the file has these bytes, which then can be looked at. */
+  #has(offset: number, count: number): boolean {
+    if (this.#pages) this.#read(this.#pages, offset, count);
+    return offset + count <= this.#length;
+  }
+
+  #read(pages: IndexPages, offset: number, count: number): void {
+    pages.need(offset, count);
+    const { bytes, length, whole } = pages;
+    this.#length = length;
+    if (!whole) return;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#pages = undefined;
+  }
+
   #u32(offset: number): number {
-    if (offset + 4 > this.#bytes.length) throw this.#damaged(offset, 'four bytes', 'end of file');
+    if (!this.#has(offset, 4)) throw this.#damaged(offset, 'four bytes', 'end of file');
     return this.#words.getUint32(offset);
   }
 
   #stringEnd(offset: number): number {
-    const b = this.#bytes;
-    // Most are a few bytes long: indexOf() would cost more than it saves.
-    let end = offset;
-    while (end < b.length && b[end] !== 0) end++;
-    if (end >= b.length) throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
-    return end;
+    for (let end = offset; this.#has(end, 1);) {
+      // A page at a time, where there are pages.
+      const limit = this.#pages ? Math.min(this.#length, (end | (PAGE_SIZE - 1)) + 1) : this.#length;
+      const b = this.#bytes;
+      // Most are a few bytes long: indexOf() would cost more than it saves.
+      while (end < limit && b[end] !== 0) end++;
+      if (end < limit) return end;
+    }
+    throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
   }
 
   #damaged(offset: number, expected: string, actual: string): FormatError {

@@ -44,7 +44,11 @@ export function openKmod(system: System, options: KmodOptions = {}): Kmod {
   // A dry run starts without it.
   const load = () => (loader ??= import('./loader.ts').then((module) => new module.Loader(system, source, live, options)));
   let current: Planner | undefined;
-  const planner = () => (current ??= new Planner(loadConfig(system, source, options), new ModuleDb(source, system.log), live, options));
+  const planner = () => (current ??= new Planner(loadConfig(system, source, options), new ModuleDb(source, system.log, { inParts: true }), live, options));
+  const forget = () => {
+    current?.db.close();
+    current = undefined;
+  };
   return {
     source,
     get facts() {
@@ -55,9 +59,10 @@ export function openKmod(system: System, options: KmodOptions = {}): Kmod {
     execute: async (plan, executeOptions) => (
       executeOptions?.dryRun ? rehearse(plan, live, executeOptions) : (await load()).execute(plan, executeOptions)
     ),
-    reload: () => {
-      current = undefined;
+    reload: forget,
+    close: async () => {
+      forget();
+      await (await loader)?.close();
     },
-    close: async () => (await loader)?.close(),
   };
 }

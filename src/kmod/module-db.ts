@@ -5,7 +5,8 @@ import type { Log } from '../system.ts';
 import { moduleNameOfPath, normalizeAlias } from './alias.ts';
 import { type IndexEntry, IndexFile } from './index-file.ts';
 import { buildIndex } from './index-build.ts';
-import type { IndexName, ModuleSource } from './module-source.ts';
+import { IndexPages } from './index-pages.ts';
+import type { IndexName, IndexReader, ModuleSource } from './module-source.ts';
 
 /** A line of modules.dep: the module's file and the files that it needs, itself excluded, needed ones last. */
 export type Dependencies = { readonly path: string; readonly needs: readonly string[] };
@@ -32,12 +33,20 @@ const TEXT: Readonly<Record<Index, { readonly name: IndexName; readonly parse: (
 export class ModuleDb {
   readonly source: ModuleSource;
   readonly #log: Log;
+  readonly #inParts: boolean;
   readonly #open = new Map<Index, IndexFile | undefined>();
   readonly #dependencies = new Map<string, Dependencies | undefined>();
 
-  constructor(source: ModuleSource, log: Log) {
+  /** `inParts`: read no more of an index than look-ups need, and keep it open until `close()`. */
+  constructor(source: ModuleSource, log: Log, { inParts = false } = {}) {
     this.source = source;
     this.#log = log;
+    this.#inParts = inParts;
+  }
+
+  close(): void {
+    for (const index of this.#open.values()) index?.close();
+    this.#open.clear();
   }
 
   /** Names are normalised module names (`crc32c_generic`). */
@@ -113,11 +122,14 @@ export class ModuleDb {
 
   #fromBinary(index: Index): IndexFile | undefined {
     const name = BINARY[index];
+    let reader: IndexReader | undefined;
     try {
-      const bytes = this.source.readIndex(name);
+      if (this.#inParts) reader = this.source.openIndex?.(name);
+      const bytes = reader ? new IndexPages(reader) : this.source.readIndex(name);
       // depmod leaves an empty file where it had no input.
       return bytes === undefined || bytes.length === 0 ? undefined : new IndexFile(bytes, this.source.resolve(name));
     } catch (error) {
+      reader?.close();
       if (error instanceof FormatError) this.#warnDamaged(error);
       else this.#log.warn({ code: 'unreadable-index', message: `could not read ${name}: ${messageOf(error)}` });
       return undefined;
@@ -126,9 +138,9 @@ export class ModuleDb {
 
   #fromText(index: Index): IndexFile | undefined {
     const { name, parse } = TEXT[index];
-    const text = this.source.readIndex(name);
+    const text = this.source.readText(name);
     if (text === undefined) return undefined;
-    const { bytes, refused } = buildIndex(parse(Buffer.from(text).toString('latin1')));
+    const { bytes, refused } = buildIndex(parse(text));
     const file = this.source.resolve(name);
     for (const { key } of refused) {
       this.#log.warn({ code: 'bad-character', file, message: `${file}: entry left out, it holds a character above 127: ${key}` });

@@ -21,6 +21,16 @@ export interface ModuleFile {
   close(): void;
 }
 
+/** An index that is open, to be read in parts. */
+export interface IndexReader {
+  /** Fills `into` from `offset`; returns how many bytes it got: fewer only at the end of the file. Throws SystemError. */
+  read(into: Uint8Array, offset: number): number;
+  /** The whole index. */
+  all(): Uint8Array;
+  /** May be called again. */
+  close(): void;
+}
+
 /** A place that holds the modules of one kernel release. */
 export interface ModuleSource {
   readonly kind: 'tree';
@@ -29,6 +39,10 @@ export interface ModuleSource {
   readonly name: string;
   /** The whole index, or undefined where it is absent. Throws SystemError when it is there and cannot be read. */
   readIndex(name: IndexName): Uint8Array | undefined;
+  /** The same for reading in parts, where the source can do that. */
+  openIndex?(name: IndexName): IndexReader | undefined;
+  /** The same as text, its bytes as the characters 0 to 255. */
+  readText(name: IndexName): string | undefined;
   /** A path as `modules.dep` writes it, as people see it: absolute paths stay, others are below the tree. */
   resolve(path: string): string;
   exists(path: string): boolean;

@@ -108,7 +108,7 @@ export class TreeImages {
 
   /** Below kernel/ the distribution's own modules are; updates/ and extra/ have others'. */
   #ownNames(): string[] {
-    const text = Buffer.from(this.#db.source.readIndex('modules.dep') ?? []).toString('latin1');
+    const text = this.#db.source.readText('modules.dep') ?? '';
     return [...text.matchAll(/^(kernel\/[^:\n]+):/gm)].map((match) => moduleNameOfPath(match[1] ?? ''));
   }
 }

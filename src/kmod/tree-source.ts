@@ -1,10 +1,11 @@
 // The modules of a release in a directory: /lib/modules/RELEASE, read through the file system.
 
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 
 import type { System } from '../system.ts';
-import type { IndexName, ModuleFile, ModuleSource } from './module-source.ts';
+import type { IndexName, IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
+import { isDirectory, readLatin1 } from './text-file.ts';
 
 /** The directories below a root that hold module trees, in the order in which they are tried. */
 const MODULE_DIRECTORIES = ['lib/modules', 'usr/lib/modules'];
@@ -26,6 +27,8 @@ export function openTreeDirectory(directory: string, release: string): ModuleSou
     release,
     name: directory,
     readIndex: (name) => readIndex(directory, name),
+    openIndex: (name) => openIndex(directory, name),
+    readText: (name) => (existsSync(`${directory}/${name}`) ? readLatin1(`${directory}/${name}`) : undefined),
     resolve,
     exists: (path) => existsSync(resolve(path)),
     open: (path) => openModuleFile(resolve(path)),
@@ -33,9 +36,37 @@ export function openTreeDirectory(directory: string, release: string): ModuleSou
 }
 
 function readIndex(directory: string, name: IndexName): Uint8Array | undefined {
-  const path = join(directory, name);
+  const path = `${directory}/${name}`;
   // Asked first because half of the indexes are absent in most trees, and an exception costs more than a look.
   return existsSync(path) ? readFileSync(path) : undefined;
+}
+
+function openIndex(directory: string, name: IndexName): IndexReader | undefined {
+  const path = `${directory}/${name}`;
+  if (!existsSync(path)) return undefined;
+  const fd = openSync(path, 'r');
+  let open = true;
+  return {
+    read: (into, offset) => readFully(fd, into, offset),
+    all() {
+      const bytes = Buffer.alloc(fstatSync(fd).size);
+      return bytes.subarray(0, readFully(fd, bytes, 0));
+    },
+    close() {
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
+}
+
+function readFully(fd: number, into: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const got = readSync(fd, into, done, into.length - done, offset + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
 }
 
 /** Opens one module file by its path. Throws Node's error, which has the shape of SystemError. */
@@ -48,18 +79,8 @@ export function openModuleFile(path: string): ModuleFile {
     fd,
     read(offset, length) {
       const buffer = Buffer.alloc(Math.max(0, Math.min(length, size - offset)));
-      let done = 0;
-      while (done < buffer.length) {
-        const got = readSync(fd, buffer, done, buffer.length - done, offset + done);
-        if (got === 0) break;
-        done += got;
-      }
-      return buffer.subarray(0, done);
+      return buffer.subarray(0, readFully(fd, buffer, offset));
     },
     close: () => closeSync(fd),
   };
-}
-
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -85,7 +85,7 @@ describe('execute', () => {
     let running = 0;
     let most = 0;
     const source = {
-      kind: 'tree' as const, release: '', name: '', readIndex: () => undefined, resolve: (path: string) => path, exists: () => true,
+      kind: 'tree' as const, release: '', name: '', readIndex: () => undefined, readText: () => undefined, resolve: (path: string) => path, exists: () => true,
       open: (path: string) => ({ path, size: IMAGE.length, fd: undefined, read: () => IMAGE, close: () => undefined }),
     };
     const native = await system.native();
