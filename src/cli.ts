@@ -1,7 +1,6 @@
 // The command line: finds the applet by the name that was called or by the first word, runs it, and exits.
 
 import { writeSync } from 'node:fs';
-import { basename } from 'node:path';
 
 import type { Applet, AppletContext, Signal } from './applets/applet.ts';
 import { codeOf, messageOf, UsageError } from './errors.ts';
@@ -41,13 +40,20 @@ const EXIT_PIPE = 141;
 // libuv reads the variable when the first thread is needed.
 process.env['UV_THREADPOOL_SIZE'] ??= '16';
 
-run(process.argv.slice(2), basename(process.argv[1] ?? 'tskmod').replace(/\.[cm]?js$/, '')).then(
+run(process.argv.slice(2), programName(process.argv[1] ?? 'tskmod')).then(
   (status) => process.exit(status),
   (error: unknown) => {
     write(2, `${error instanceof Error ? error.stack : messageOf(error)}\n`);
     process.exit(EXIT_USAGE);
   },
 );
+
+/** Without a directory, `.js`, `.cjs` and `.mjs`. */
+function programName(path: string): string {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const extension = ['.js', '.cjs', '.mjs'].find((end) => name.endsWith(end)) ?? '';
+  return name.slice(0, name.length - extension.length);
+}
 
 async function run(argv: readonly string[], called: string): Promise<number> {
   const own = find(called);
@@ -121,10 +127,14 @@ function isTty(fd: number): boolean {
 
 /** Writes at once: process.stdout costs a millisecond of start-up and may lose its tail at exit. */
 function write(fd: 1 | 2, text: string): void {
-  const bytes = Buffer.from(text);
-  for (let done = 0; done < bytes.length;) {
+  if (text === '') return;
+  // A Buffer is made when it is needed: for what a pipe did not take at once.
+  let bytes: Buffer | undefined;
+  for (let done = 0; done < (bytes?.length ?? 1);) {
     try {
-      done += writeSync(fd, bytes, done);
+      done += bytes ? writeSync(fd, bytes, done) : writeSync(fd, text);
+      if (!bytes && done === Buffer.byteLength(text)) return;
+      bytes ??= Buffer.from(text);
     } catch (error) {
       if (codeOf(error) === 'EPIPE') process.exit(EXIT_PIPE);
       // A pipe that another program set to non-blocking: wait for its reader.

@@ -91,6 +91,7 @@ export function parseModprobe(argv: readonly string[], environment: string | und
 /** Words end at blanks outside of quotes; quotes go away. */
 export function splitOptions(text: string): string[] {
   const words: string[] = [];
+  if (text === '') return words;
   for (const match of text.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)) {
     words.push(match[0].replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double: string | undefined, single: string | undefined) => double ?? single ?? ''));
   }

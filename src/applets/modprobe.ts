@@ -48,7 +48,7 @@ class Modprobe {
     this.#system = context.openSystem({
       log: quiet ? silentLog : stderrLog({ program: context.program, level: verbose > 1 ? 'debug' : 'warn', write: (line) => this.#messages.push(line) }),
       env: { ...context.env, MODPROBE_OPTIONS: childOptions },
-      ...(dirname === undefined ? {} : { roots: { modules: dirname === '/' ? '' : dirname.replace(/\/+$/, '') } }),
+      ...(dirname === undefined ? {} : { roots: { modules: withoutSlashes(dirname) } }),
       ...(release === undefined ? {} : { release }),
     });
     this.#kmod = openKmod(this.#system, { configPaths: request.config, strict: request.strict });
@@ -102,7 +102,7 @@ class Modprobe {
   }
 
   async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
-    const path = /^\.?\//.test(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
+    const path = isPath(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
     const { symbolLines } = await import('./modprobe-symbols.ts');
     const { openModuleFile } = await import('../kmod/tree-source.ts');
     if (!existsSync(path)) {
@@ -139,8 +139,7 @@ class Modprobe {
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
     const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
-    // Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes.
-    const path = /^\.?\//.test(name) && !remove ? absolutePath(name) : undefined;
+    const path = isPath(name) && !remove ? absolutePath(name) : undefined;
     const plan = this.#kmod.plan(name, {
       action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
@@ -222,6 +221,17 @@ class Modprobe {
   #json(value: unknown): void {
     this.#context.stdout(`${JSON.stringify(value)}\n`);
   }
+}
+
+/** Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes. */
+function isPath(name: string): boolean {
+  return name.startsWith('/') || name.startsWith('./');
+}
+
+function withoutSlashes(directory: string): string {
+  let end = directory.length;
+  while (directory.endsWith('/', end) && end > 0) end--;
+  return directory.slice(0, end);
 }
 
 /** As kmod makes it: the working directory before it, `./` and all. */

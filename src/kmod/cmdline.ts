@@ -6,6 +6,8 @@ import type { ConfigBuilder } from './config.ts';
 /** The kernel's own limit on most machines; kmod reads no more. */
 const MAX_CMDLINE = 4095;
 
+const OTHER_SPACES = ['\t', '\n', '\v', '\f', '\r', '\u00a0'];
+
 /**
  * Reads a kernel command line into `into`, as directives of `file`. What is not about a module is passed over. `strict`: exactly
  * as kmod, oversights included.
@@ -17,10 +19,15 @@ export function parseKernelCmdline(text: string, file: string, into: ConfigBuild
 
 /** Words end at white space outside of double quotes. */
 function splitQuoted(text: string): string[] {
+  const line = text.endsWith('\n') ? text.slice(0, -1) : text;
+  // What every start reads is split by V8 itself, at a tenth of the cost.
+  if (!OTHER_SPACES.some((space) => line.includes(space)) && !line.includes('"')) return line.split(' ');
   return text.match(/(?:"[^"]*"?|[^\s"])+/g) ?? [];
 }
 
 function takeWord(word: string, file: string, into: ConfigBuilder, strict: boolean): void {
+  // Most are not about modules.
+  if (!word.includes('.')) return;
   const { name, value } = splitAssignment(unquoteWhole(word));
   const dot = name.indexOf('.');
   const module = dot < 1 ? undefined : normalizeAlias(name.slice(0, dot));
@@ -40,6 +47,7 @@ function takeWord(word: string, file: string, into: ConfigBuilder, strict: boole
 
 /** grub quotes the whole word: `"mod.param=a b"` means `mod.param="a b"`. */
 function unquoteWhole(word: string): string {
+  if (!word.startsWith('"')) return word;
   const match = /^"([^"=]*)=([^"]*)"$/.exec(word);
   return match ? `${match[1]}="${match[2]}"` : word;
 }

@@ -1,9 +1,10 @@
 // What the running kernel says of a module: loaded, coming or going, how often used, and by whom.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 
 import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
+import { isDirectory, readLatin1 } from './text-file.ts';
 
 /** linux/module.h, as /sys/module/NAME/initstate spells it. */
 export type InitState = 'live' | 'coming' | 'going';
@@ -21,10 +22,11 @@ export class LiveModules {
    * is just coming, or built in; callers that care ask for built-in modules first.
    */
   state(module: string): InitState | undefined {
+    // Looked for first: most are absent, and an exception costs more than a look.
+    if (!this.#exists(module)) return undefined;
     const text = this.#read(module, 'initstate');
     if (text === 'live' || text === 'coming' || text === 'going') return text;
-    const exists = isModuleName(module) && statSync(`${this.#directory}/${module}`, { throwIfNoEntry: false })?.isDirectory();
-    return exists ? 'coming' : undefined;
+    return this.#exists(module) ? 'coming' : undefined;
   }
 
   /** How many users the module has; undefined when it is not loaded or the kernel cannot unload modules. */
@@ -44,10 +46,14 @@ export class LiveModules {
     }
   }
 
+  #exists(module: string): boolean {
+    return isModuleName(module) && isDirectory(`${this.#directory}/${module}`);
+  }
+
   #read(module: string, attribute: string): string | undefined {
     if (!isModuleName(module)) return undefined;
     try {
-      return readFileSync(`${this.#directory}/${module}/${attribute}`, 'latin1').trim();
+      return readLatin1(`${this.#directory}/${module}/${attribute}`).trim();
     } catch (error) {
       if (isGone(error)) return undefined;
       throw error;

@@ -122,5 +122,5 @@ function matches(pattern: string, module: string): boolean {
 }
 
 function isPattern(name: string): boolean {
-  return /[*?[\\]/.test(name);
+  return name.includes('*') || name.includes('?') || name.includes('[') || name.includes('\\');
 }
