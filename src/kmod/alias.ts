@@ -35,7 +35,8 @@ export function moduleNameOfPath(path: string): string {
 /** A module name as kmod reads one where no alias may stand: up to the first dot, `-` as `_`. */
 export function normalizeModuleName(name: string): string {
   const dot = name.indexOf('.');
-  return (dot < 0 ? name : name.slice(0, dot)).replaceAll('-', '_');
+  const base = dot < 0 ? name : name.slice(0, dot);
+  return base.includes('-') ? base.replaceAll('-', '_') : base;
 }
 
 /** Whether `text` matches `pattern` as fnmatch(pattern, text, 0) says in the C locale: `*` crosses `/`, `\` escapes. */

@@ -34,6 +34,8 @@ export class ModuleRules {
   readonly #install: Directives<CommandDirective>;
   readonly #remove: Directives<CommandDirective>;
   readonly #deny: Directives<DenyDirective>;
+  /** Names that options lines give. */
+  readonly #withOptions: ReadonlySet<string>;
   readonly #db: ModuleDb;
   readonly #strict: boolean;
   readonly #isKnown: (name: string) => boolean;
@@ -46,6 +48,7 @@ export class ModuleRules {
     this.#install = new Directives(config.install);
     this.#remove = new Directives(config.remove);
     this.#deny = new Directives(config.deny);
+    this.#withOptions = new Set(config.options.map(({ module }) => module));
     this.#db = db;
     this.#strict = strict;
   }
@@ -59,8 +62,19 @@ export class ModuleRules {
     return facts;
   }
 
+  /** The first that is denied, of the module and those that it needs, and the line that denies it. */
+  deniedOf(module: string): { readonly denied: string; readonly source: Source } | undefined {
+    if (this.#config.deny.length === 0) return undefined;
+    for (const denied of [module, ...this.of(module).needs]) {
+      const line = this.of(denied).deny;
+      if (line) return { denied, source: line.source };
+    }
+    return undefined;
+  }
+
   /** Configured parameters, in the order of the configuration, under the module's own name and the alias that led to it. */
   paramsOf(module: string, alias: string | undefined): string {
+    if (!this.#withOptions.has(module) && (alias === undefined || !this.#withOptions.has(alias))) return '';
     let params = '';
     for (const options of this.#config.options) {
       if (options.module === module || options.module === alias) params += params === '' ? options.params : ` ${options.params}`;

@@ -2,7 +2,7 @@
 
 import type { LogRecord } from '../system.ts';
 import type { Match } from './lookup.ts';
-import type { SoftdepName } from './module-rules.ts';
+import type { ModuleFacts, SoftdepName } from './module-rules.ts';
 import type { Planner, PlanOptions } from './plan.ts';
 import type { ProbeStep, Reason } from './probe.ts';
 
@@ -36,22 +36,29 @@ class Insertion {
     const identity = match.alias === undefined ? match.module : `${match.module}\\${match.alias}`;
     if (this.#visited.has(identity)) return;
     this.#visited.add(identity);
-    const { needs } = this.#planner.rules.of(match.module);
+    const { rules } = this.#planner;
+    const facts = rules.of(match.module);
+    const { needs } = facts;
     // modules.dep lists what is needed last first.
     for (let i = needs.length - 1; i >= 0; i--) {
-      const dep: Match = { module: needs[i] ?? '', alias: undefined, builtin: false, reason: { kind: 'dep', from: match.module } };
-      this.#withSoftdeps(dep, dep.reason, after);
+      const module = needs[i] ?? '';
+      const dep: Match = { module, alias: undefined, builtin: false, reason: { kind: 'dep', from: match.module } };
+      this.#withSoftdeps(dep, rules.of(module), dep.reason, after);
     }
-    this.#withSoftdeps(match, reason, after);
+    this.#withSoftdeps(match, facts, reason, after);
   }
 
-  #withSoftdeps(match: Match, reason: Reason, after: readonly number[]): void {
+  #withSoftdeps(match: Match, facts: ModuleFacts, reason: Reason, after: readonly number[]): void {
     const { module } = match;
-    const ignored = module === this.#target && this.#options.ignoreInstall;
-    const { pre, post } = ignored ? { pre: [], post: [] } : this.#planner.rules.of(module);
-    const before = pre.length > 0 ? this.#softdeps(module, 'softdep-pre', pre, after) : [];
-    const index = this.#push(match, reason, [...after, ...before]);
-    if (post.length > 0) this.#softdeps(module, 'softdep-post', post, [...after, index]);
+    const { pre, post } = facts;
+    const ignored = (pre.length === 0 && post.length === 0) || (module === this.#target && this.#options.ignoreInstall);
+    if (ignored) {
+      this.#push(match, facts, reason, after);
+      return;
+    }
+    const before = this.#softdeps(module, 'softdep-pre', pre, after);
+    const index = this.#push(match, facts, reason, [...after, ...before]);
+    this.#softdeps(module, 'softdep-post', post, [...after, index]);
   }
 
   /** Returns the steps of the softdeps themselves. */
@@ -64,10 +71,9 @@ class Insertion {
   }
 
   #isDenied(module: string, from: string): boolean {
-    const { rules } = this.#planner;
-    const denied = [module, ...rules.of(module).needs].find((each) => rules.of(each).deny);
-    const source = denied === undefined ? undefined : rules.of(denied).deny?.source;
-    if (!source) return false;
+    const ban = this.#planner.rules.deniedOf(module);
+    if (!ban) return false;
+    const { denied, source } = ban;
     const line = source.line === undefined ? '' : ` line ${source.line}`;
     this.#warnings.push({
       code: 'denied', file: source.file, ...(source.line === undefined ? {} : { line: source.line }),
@@ -76,10 +82,9 @@ class Insertion {
     return true;
   }
 
-  #push(match: Match, reason: Reason, after: readonly number[]): number {
+  #push(match: Match, facts: ModuleFacts, reason: Reason, after: readonly number[]): number {
     const { module } = match;
     const named = module === this.#target;
-    const facts = this.#planner.rules.of(module);
     const configured = this.#planner.rules.paramsOf(module, match.alias);
     const extra = named ? this.#options.params ?? '' : '';
     // The blank before absent parameters is kmod's, and shows in what -D prints.

@@ -62,10 +62,8 @@ export class Planner {
       const line = this.rules.blacklistOf(module);
       if (line) return { module, reason, status: 'blacklisted', source: line.source, steps: [] };
     }
-    for (const denied of [module, ...facts.needs]) {
-      const line = this.rules.of(denied).deny;
-      if (line) return { module, reason, status: 'denied', denied, source: line.source, steps: [] };
-    }
+    const ban = this.rules.deniedOf(module);
+    if (ban) return { module, reason, status: 'denied', denied: ban.denied, source: ban.source, steps: [] };
     return { module, reason, status: 'load', steps: planInsertion(this, match, options, warnings) };
   }
 }
