@@ -107,7 +107,7 @@ class Modprobe {
       const lines = symbolLines(file, task);
       this.#context.stdout(lines ?? '');
       if (lines) return 0;
-      const reason = lines === undefined ? 'Exec format error' : 'No such file or directory';
+      const reason = lines === undefined ? 'Exec format error' : 'No data available';
       this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
       return 1;
     } finally {
