@@ -21,7 +21,7 @@ import { DepmodSymbols } from './depmod-symbols.ts';
 import { DEPMOD_FILES, type DepmodData, type DepmodFile } from './depmod-write.ts';
 import type { IndexLayout } from './index-build.ts';
 import type { ModuleFacts } from './module-facts.ts';
-import { type KernelSymbols, parseSymvers, parseSystemMap } from './symvers.ts';
+import { parseSymvers, parseSystemMap, type SymbolList } from './symvers.ts';
 
 export type DepmodOptions = {
   /** The tree: …/lib/modules/RELEASE. */
@@ -169,7 +169,7 @@ function loadKernelSymbols(symbols: DepmodSymbols, options: DepmodOptions, syste
   } catch (error) {
     throw new DepmodError(`could not load ${file}: ${reasonOf(error)}`, { cause: error });
   }
-  const found: KernelSymbols = symvers === undefined ? parseSystemMap(text, file, symbolPrefix) : parseSymvers(text, file);
+  const found: SymbolList = symvers === undefined ? parseSystemMap(text, file, symbolPrefix) : parseSymvers(text, file);
   for (const { line, message } of found.problems) system.log.error({ code: 'bad-line', file, line, message });
   symbols.addKernelSymbols(found.symbols);
   return { unknown: reportSymbols, versions: reportSymbols && symvers !== undefined };

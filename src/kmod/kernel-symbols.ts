@@ -6,14 +6,13 @@ import { codeOf, FormatError, LimitError, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { compressionOf, decompress } from './compression.ts';
 import type { ModuleSource } from './module-source.ts';
-
-export type KernelSymbol = { readonly crc: number; readonly namespace: string };
+import { type KernelSymbol, parseSymvers } from './symvers.ts';
 
 /** `exports` of a symbol: undefined where nothing tells. */
 export type KernelSymbols = {
   exports(symbol: string): boolean | undefined;
   /** Its version and namespace, where the build's list is at hand. */
-  symbol(symbol: string): KernelSymbol | undefined;
+  symbol(symbol: string): Omit<KernelSymbol, 'name'> | undefined;
 };
 
 /** What kallsyms says of some symbols. */
@@ -58,16 +57,6 @@ export function parseKallsyms(text: string, wanted: ReadonlySet<string>): Kallsy
   return { found: exportsListed ? exported : plain, exportsListed, complete: exportsListed || variables >= VARIABLES_LISTED };
 }
 
-/** Lines `0xCRC\tNAME\tMODULE\tKIND[\tNAMESPACE]`; the module of the kernel's own symbols is `vmlinux`. Others are left out. */
-export function parseSymvers(text: string): Map<string, KernelSymbol> {
-  const symbols = new Map<string, KernelSymbol>();
-  for (const line of text.split('\n')) {
-    const [crc = '', name = '', module, , namespace = ''] = line.split('\t');
-    if (module === 'vmlinux' && /^0x[0-9a-f]{1,8}$/i.test(crc)) symbols.set(name, { crc: Number(crc), namespace });
-  }
-  return symbols;
-}
-
 /**
  * Reads what there is. `running`: the modules are those of the kernel that runs, so that its own list counts.
  * What cannot be read is logged for debugging: all of this is a help, and none of it a need.
@@ -104,9 +93,9 @@ function readSymvers(system: System, source: ModuleSource): Map<string, KernelSy
       const compression = compressionOf(bytes);
       return Buffer.from(compression === undefined ? bytes : decompress(bytes, compression, { file, limit: MAX_SYMBOL_LIST })).toString('latin1');
     });
-    const symbols = text === undefined ? undefined : parseSymvers(text);
+    const symbols = text === undefined ? [] : parseSymvers(text, file).symbols;
     // linux-headers of some distributions have an empty one, or one without the kernel's own symbols.
-    if (symbols && symbols.size > 0) return symbols;
+    if (symbols.length > 0) return new Map(symbols.map((symbol) => [symbol.name, symbol]));
   }
   return undefined;
 }
