@@ -9,6 +9,7 @@ import { openTree } from '../kmod/tree-source.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -33,7 +34,7 @@ module takes, files that are not read, dead aliases, lines that are skipped.
   -S, --set-version=REL    modules of kernel release REL, not of this kernel
       --root=DIR           all of a machine that looks like / in DIR: its
                            configuration, modules and kernel command line
-      --json               one JSON object: schema, release, files, findings
+      --json               one JSON object (docs/json.md)
 
   -V, --version
   -h, --help
@@ -63,7 +64,7 @@ export const lint: Applet = {
       ...(release === undefined ? {} : { release }),
     });
     const report = await lintConfig(system, openTree(system), configPaths.length > 0 ? { configPaths } : {});
-    context.stdout(last.has('json') ? `${JSON.stringify({ schema: 1, release: system.release, ...report })}\n` : formatReport(report));
+    context.stdout(last.has('json') ? jsonLine('lint', { release: system.release, ...report }) : formatReport(report));
     return report.findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
   },
 };

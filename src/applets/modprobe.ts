@@ -9,6 +9,7 @@ import type { ProbeResult } from '../kmod/probe.ts';
 import type { System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
 import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
@@ -89,14 +90,14 @@ class Modprobe {
   async #showConfig(): Promise<number> {
     const { configLines } = await import('./modprobe-config.ts');
     const { config, db } = this.#kmod.facts;
-    if (this.#request.json) this.#json({ ...config, aliasIndex: [...db.aliasEntries()], symbolIndex: [...db.symbolEntries()] });
+    if (this.#request.json) this.#json('config', { ...config, aliasIndex: [...db.aliasEntries()], symbolIndex: [...db.symbolEntries()] });
     else this.#context.stdout([...configLines(config, db, this.#request)].join(''));
     return 0;
   }
 
   async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
     const path = /^\.?\//.test(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
-    const { symbolLines } = await import('./modprobe-symbols.ts');
+    const { formatSymbols, symbolsOf } = await import('./modprobe-symbols.ts');
     const { openModuleFile } = await import('../kmod/tree-source.ts');
     if (!existsSync(path)) {
       this.#say('FATAL', `Module ${name} not found.`);
@@ -104,10 +105,13 @@ class Modprobe {
     }
     const file = openModuleFile(path);
     try {
-      const lines = symbolLines(file, task);
-      this.#context.stdout(lines ?? '');
-      if (lines) return 0;
-      const reason = lines === undefined ? 'Exec format error' : 'No data available';
+      const symbols = symbolsOf(file, task);
+      if (symbols && symbols.length > 0) {
+        if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
+        else this.#context.stdout(formatSymbols(symbols));
+        return 0;
+      }
+      const reason = symbols === undefined ? 'Exec format error' : 'No data available';
       this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
       return 1;
     } finally {
@@ -124,7 +128,7 @@ class Modprobe {
   #showAlias(name: string): boolean {
     const matches = this.#kmod.lookup(name);
     if (matches.length === 0) return this.#notFound(name);
-    if (this.#request.json) this.#json({ target: name, modules: matches });
+    if (this.#request.json) this.#json('alias', { target: name, modules: matches });
     else this.#context.stdout(matches.map(({ module }) => `${module}\n`).join(''));
     return true;
   }
@@ -148,7 +152,7 @@ class Modprobe {
       ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
     if (lines.length > 0) this.#context.stdout(lines.join(''));
-    if (json) this.#json(pretend ? plan : result);
+    if (json) this.#json(pretend ? 'plan' : 'result', pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) this.#reportRemoval(result);
     else await this.#reportInsertion(result, strict);
@@ -190,8 +194,9 @@ class Modprobe {
   #notFound(name: string): boolean {
     const { all, remove } = this.#request;
     this.#failed = true;
-    if (remove) this.#say(all ? 'WARNING' : 'FATAL', `Module ${name} not found.`);
-    else this.#say(all ? 'WARNING' : 'FATAL', `Module ${name} not found in directory ${this.#kmod.source.name}`);
+    const error = remove ? `Module ${name} not found.` : `Module ${name} not found in directory ${this.#kmod.source.name}`;
+    if (this.#request.json) this.#json('error', { target: name, error });
+    this.#say(all ? 'WARNING' : 'FATAL', error);
     return all;
   }
 
@@ -204,8 +209,8 @@ class Modprobe {
     if (!this.#request.quiet) this.#messages.push(`${this.#context.program}: ${level}: ${text}\n`);
   }
 
-  #json(value: unknown): void {
-    this.#context.stdout(`${JSON.stringify(value)}\n`);
+  #json(kind: JsonKind, value: object): void {
+    this.#context.stdout(jsonLine(kind, value));
   }
 }
 

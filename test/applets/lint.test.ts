@@ -35,7 +35,7 @@ describe('lint', () => {
     const root = fixtureRoot(FILES);
     const file = `${root}/etc/modprobe.d/b.conf`;
     const { status, stdout } = await runApplet(lint, ['--json', '-C', file], { root });
-    expect([status, JSON.parse(stdout)]).toEqual([1, { schema: 1, release: '6.12.0-test', files: [file], findings: [
+    expect([status, JSON.parse(stdout)]).toEqual([1, { schema: 1, kind: 'lint', release: '6.12.0-test', files: [file], findings: [
       { severity: 'warning', code: 'blacklist-bypassed', file, line: 1, message: BYPASSED },
       { severity: 'error', code: 'no-such-parameter', file, line: 2, message: 'no effect: xfs has no parameter debgu (did you mean debug?)' },
     ] }]);
