@@ -32,6 +32,8 @@ class Modprobe {
   readonly #context: AppletContext;
   readonly #system: System;
   readonly #kmod: Kmod;
+  /** What a dry run of removals has shown. */
+  readonly #removed = new Set<string>();
   /** Messages that wait for `#flush`. */
   readonly #messages: string[] = [];
   #write: ((line: string) => void) | undefined;
@@ -148,7 +150,7 @@ class Modprobe {
     // A dry run is printed in one go; what is done is said before it is done.
     const onStep = pretend ? (line: string) => void lines.push(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
-      dryRun: pretend, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
+      dryRun: pretend, removed: this.#removed, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
       ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
     if (lines.length > 0) this.#context.stdout(lines.join(''));
