@@ -140,6 +140,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'override for this kernel': { modules: TWICE, config: 'override m ^1\\\\.[0-9]+ extra\noverride m ^9 kernel\n' },
   'override with dashes': { modules: { 'kernel/a-b.ko': info('alias=k'), 'updates/a-b.ko': info('alias=u') }, config: 'override a_b * kernel\noverride a-b * kernel\n' },
   'override: bad lines': { modules: TWICE, config: 'override m *\nfoo bar\nsearch\noverride\ninclude x\n# comment\n  \nmake_map_files no\nexternal x\n' },
+  'override with a brace that opens or closes nothing': { modules: TWICE, config: 'override m 1)* kernel\noverride m {1 extra\n' },
   'override with a broken expression': { modules: TWICE, config: 'override m ( kernel\noverride m [ kernel\noverride m [[:digit:]]+\\\\. extra\n' },
   'exclude': { modules: { ...chain, 'skip/x.ko': exports('x'), 'kernel/skip/y.ko': exports('y') }, config: 'exclude skip b.ko\n' },
   'build and source are never modules': { modules: { 'kernel/build/x.ko': exports('x'), 'source/y.ko': exports('y'), 'z.ko': exports('z') } },
