@@ -1,12 +1,14 @@
 // modprobe: inserts or removes modules by name or alias, with all that they need.
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+import { codeOf } from '../errors.ts';
+import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
-import type { System } from '../system.ts';
+import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type JsonKind, jsonLine } from './json.ts';
@@ -98,7 +100,7 @@ class Modprobe {
   }
 
   async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
-    const path = /^\.?\//.test(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
+    const path = isPath(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
     const { formatSymbols, symbolsOf } = await import('./modprobe-symbols.ts');
     const { openModuleFile } = await import('../kmod/tree-source.ts');
     if (!existsSync(path)) {
@@ -128,7 +130,9 @@ class Modprobe {
   }
 
   #showAlias(name: string): boolean {
-    const matches = this.#kmod.lookup(name);
+    const missing = isPath(name) ? whyNoModule(name) : undefined;
+    if (missing !== undefined) return this.#unknown(name, missing);
+    const matches = isPath(name) ? [{ module: moduleNameOfPath(name) }] : this.#kmod.lookup(name);
     if (matches.length === 0) return this.#notFound(name);
     if (this.#request.json) this.#json('alias', { target: name, modules: matches });
     else this.#context.stdout(matches.map(({ module }) => `${module}\n`).join(''));
@@ -138,8 +142,9 @@ class Modprobe {
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
     const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
-    // Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes.
-    const path = /^\.?\//.test(name) && !remove ? absolutePath(name) : undefined;
+    const path = isPath(name) && !remove ? absolutePath(name) : undefined;
+    const missing = path === undefined ? undefined : whyNoModule(name);
+    if (missing !== undefined) return this.#unknown(name, missing);
     const plan = this.#kmod.plan(name, {
       action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
@@ -194,9 +199,12 @@ class Modprobe {
   }
 
   #notFound(name: string): boolean {
-    const { all, remove } = this.#request;
+    return this.#unknown(name, this.#request.remove ? `Module ${name} not found.` : `Module ${name} not found in directory ${this.#kmod.source.name}`);
+  }
+
+  #unknown(name: string, error: string): boolean {
+    const { all } = this.#request;
     this.#failed = true;
-    const error = remove ? `Module ${name} not found.` : `Module ${name} not found in directory ${this.#kmod.source.name}`;
     if (this.#request.json) this.#json('error', { target: name, error });
     this.#say(all ? 'WARNING' : 'FATAL', error);
     return all;
@@ -214,6 +222,22 @@ class Modprobe {
   #json(kind: JsonKind, value: object): void {
     this.#context.stdout(jsonLine(kind, value));
   }
+}
+
+/** Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes. */
+function isPath(name: string): boolean {
+  return /^\.?\//.test(name);
+}
+
+/** Why a path stands for no module; undefined for one that does. */
+function whyNoModule(path: string): string | undefined {
+  let errno = moduleNameOfPath(path) === '' ? errnoByName('ENOENT') : undefined;
+  try {
+    statSync(path);
+  } catch (error) {
+    errno = errnoByName(codeOf(error) ?? 'EIO');
+  }
+  return errno === undefined ? undefined : `Failed to get module from path ${path}: ${errnoText(errno)}`;
 }
 
 /** As kmod makes it: the working directory before it, `./` and all. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -98,6 +98,28 @@ describe.each(CASES)('beside $name on the tree of $series', ({ kmod, tree }) => 
       compareNewest(['--show-modversions', path]);
     }
     for (const path of ['/etc/passwd', 'nosuch']) compareNewest(['--show-exports', path]);
+  });
+});
+
+describe('modprobe beside kmod 34, files as operands', () => {
+  const tree = trees.get('6.1');
+  const reason = kmod34.reason ?? (typeof tree === 'object' ? undefined : tree);
+  it.for([
+    '-D ./dummy.ko', '-D ./other-name.ko p=a b=c', '-D ./nosuch.ko', '-q -D ./nosuch.ko', '-a -D ./nosuch.ko dummy', '-D ./', '-D /', '-D ./sub', '-D ./a.b.ko x=1', '-D dummy.ko', '-D a/b', '-i -D ./xfs.ko',
+    '-n -v ./dummy.ko', '-a -D dummy ./dummy.ko ./sub/dummy.ko xfs', '-R ./dummy.ko', '-R ./nosuch.ko', '-a -R ./a.b.ko ./nosuch.ko xfs', '-r ./dummy.ko', '-r -n -v ./nosuch.ko', '--show-exports ./xfs.ko', '-D ./dummy', '-D ../nosuch',
+  ])('%s', (line, context) => {
+    if (reason !== undefined || typeof tree !== 'object') return context.skip(reason);
+    const [here, directory] = [process.cwd(), join(scratch, 'files')];
+    mkdirSync(join(directory, 'sub'), { recursive: true });
+    for (const [name, module] of [['dummy', 'drivers/net/dummy'], ['other-name', 'drivers/net/dummy'], ['xfs', 'fs/xfs/xfs'], ['a.b', 'fs/xfs/xfs'], ['sub/dummy', 'drivers/net/dummy']]) {
+      copyFileSync(join(tree.directory, 'kernel', `${module}.ko`), join(directory, `${name}.ko`));
+    }
+    try {
+      process.chdir(directory);
+      compareWith(kmod34, ['-d', tree.root, '-S', tree.release, ...line.split(' ')]);
+    } finally {
+      process.chdir(here);
+    }
   });
 });
 
