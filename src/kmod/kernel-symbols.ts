@@ -39,12 +39,15 @@ export function parseKallsyms(text: string, wanted: ReadonlySet<string>): Kallsy
   const exported = new Set<string>();
   let exportsListed = false;
   let variables = 0;
+  let blank = -1;
   for (let at = 0; at < text.length;) {
     const newline = text.indexOf('\n', at);
     const end = newline < 0 ? text.length : newline;
-    const blank = text.indexOf(' ', at);
+    // Looked for again only when it is passed: lines without one must not each search all of the rest.
+    if (blank < at) blank = text.indexOf(' ', at);
+    if (blank < 0) break;
     const type = text[blank + 1] ?? '';
-    const name = blank < 0 || blank + 3 > end ? '' : text.slice(blank + 3, end);
+    const name = blank + 3 > end ? '' : text.slice(blank + 3, end);
     at = end + 1;
     if (name.includes('\t')) continue;
     if (/[dDbB]/.test(type)) variables++;
