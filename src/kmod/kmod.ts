@@ -57,7 +57,7 @@ export function openKmod(system: System, options: KmodOptions = {}): Kmod {
     lookup: (name) => planner().lookup(name),
     plan: (name, planOptions) => planner().plan(name, planOptions),
     execute: async (plan, executeOptions) => (
-      executeOptions?.dryRun ? rehearse(plan, live, executeOptions) : (await load()).execute(plan, executeOptions)
+      executeOptions?.dryRun ? rehearse(plan, live, executeOptions, options.strict) : (await load()).execute(plan, executeOptions)
     ),
     reload: forget,
     close: async () => {

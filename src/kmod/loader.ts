@@ -18,6 +18,8 @@ export type LoaderOptions = { readonly jobs?: number };
 export type ExecuteOptions = {
   /** Do nothing, but say all that would be done: for Kmod.execute(), which then needs no loader. */
   readonly dryRun?: boolean;
+  /** Modules that earlier dry runs would have removed, which count as gone; this one adds its own. Only with `dryRun`. */
+  readonly removed?: Set<string>;
   /** Act as if nothing were loaded: only with `dryRun`. */
   readonly ignoreLoaded?: boolean;
   /** MODULE_INIT_IGNORE_MODVERSIONS and MODULE_INIT_IGNORE_VERMAGIC, for every module that is inserted. */

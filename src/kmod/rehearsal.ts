@@ -1,16 +1,27 @@
 // The dry run of a plan: what executing it would come to, without doing anything.
 
 import { deniedFailure, errnoFailure } from './failure.ts';
-import type { LiveModules } from './live.ts';
+import { type LiveModules, liveWithout } from './live.ts';
 import type { ExecuteOptions } from './loader.ts';
 import type { GoalResult, Outcome, ProbeFailure, ProbeGoal, ProbePlan, ProbeResult, ProbeStep, StepResult } from './probe.ts';
 
-/** The result of a plan whose steps are announced and not taken; `ms` is 0 throughout. */
-export function rehearse({ target, goals, warnings }: ProbePlan, live: LiveModules, options: ExecuteOptions): ProbeResult {
-  return {
-    target, warnings, ms: 0,
-    goals: goals.map((goal) => settledGoal(goal, live) ?? finishedGoal(goal, rehearseSteps(goal.steps, live, options))),
-  };
+type Rehearsal = {
+  readonly ignoreLoaded: boolean | undefined;
+  readonly onStep: ExecuteOptions['onStep'];
+  readonly live: LiveModules;
+  /** The kernel as it would be after the removals so far. */
+  readonly modules: Pick<LiveModules, 'state' | 'refcnt'>;
+  readonly removed: Set<string>;
+};
+
+/**
+ * The result of a plan whose steps are announced and not taken; `ms` is 0 throughout.
+ * @param strict as kmod's dry run: no removal frees what the module used
+ */
+export function rehearse({ target, goals, warnings }: ProbePlan, live: LiveModules, options: ExecuteOptions, strict = false): ProbeResult {
+  const { ignoreLoaded, onStep, removed = new Set() } = options;
+  const rehearsal: Rehearsal = { ignoreLoaded, onStep, live, modules: strict ? live : liveWithout(live, removed), removed };
+  return { target, warnings, ms: 0, goals: goals.map((goal) => settledGoal(goal, live) ?? finishedGoal(goal, rehearseSteps(goal.steps, rehearsal))) };
 }
 
 /** The result of a goal for which there is nothing to do; undefined for the others. */
@@ -25,7 +36,9 @@ export function settledGoal(goal: ProbeGoal, live: LiveModules): GoalResult | un
 export function finishedGoal(goal: ProbeGoal, steps: readonly StepResult[]): GoalResult {
   const { module, reason, status } = goal;
   const failed = steps.find((result) => result.outcome === 'failed' && result.required);
-  const own = steps.findLast((result) => result.module === module && result.reason.kind === reason.kind);
+  const last = steps.findLast((result) => result.module === module && result.reason.kind === reason.kind);
+  // With a holder what it needs goes too, before its own turn comes.
+  const own = last?.outcome === 'not-loaded' ? steps.find((result) => result.module === module && result.outcome !== 'not-loaded') ?? last : last;
   const outcome = failed ? 'failed' : own?.outcome ?? 'skipped';
   return failed?.failure ? { module, reason, status, outcome, failure: failed.failure, steps } : { module, reason, status, outcome, steps };
 }
@@ -36,11 +49,11 @@ export function inUseFailure(): ProbeFailure {
 }
 
 /** One after the other: only a removal can fail here, and removals wait for each other. */
-function rehearseSteps(steps: readonly ProbeStep[], live: LiveModules, options: ExecuteOptions): StepResult[] {
+function rehearseSteps(steps: readonly ProbeStep[], rehearsal: Rehearsal): StepResult[] {
   const results: StepResult[] = [];
   let aborted = false;
   for (const step of steps) {
-    const outcome = aborted ? 'skipped' : outcomeOf(step, live, options);
+    const outcome = aborted ? 'skipped' : outcomeOf(step, rehearsal);
     if (outcome === 'failed') aborted ||= step.required;
     results.push(resultOf(step, outcome));
   }
@@ -55,7 +68,7 @@ function resultOf(step: ProbeStep, outcome: Outcome): StepResult {
   return { ...result, ...(command === undefined ? {} : { command }), ...(outcome === 'failed' ? { failure: inUseFailure() } : {}) };
 }
 
-function outcomeOf(step: ProbeStep, live: LiveModules, { ignoreLoaded = false, onStep }: ExecuteOptions): Outcome {
+function outcomeOf(step: ProbeStep, { live, modules, removed, ignoreLoaded, onStep }: Rehearsal): Outcome {
   switch (step.action) {
     case 'builtin':
       if (ignoreLoaded) onStep?.(step);
@@ -67,12 +80,13 @@ function outcomeOf(step: ProbeStep, live: LiveModules, { ignoreLoaded = false, o
     case 'remove':
       break;
     case 'rmmod': {
-      if (live.state(step.module) === undefined) return 'not-loaded';
-      const users = live.refcnt(step.module);
+      if (modules.state(step.module) === undefined) return 'not-loaded';
+      const users = modules.refcnt(step.module);
       // What the module needed may well be needed by others too.
       if (users !== 0 && step.reason.kind === 'dep') return 'skipped';
       // Undefined: a kernel that cannot unload says so itself.
       if (users !== 0 && users !== undefined) return 'failed';
+      removed.add(step.module);
     }
   }
   onStep?.(step);
