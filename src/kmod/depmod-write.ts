@@ -36,6 +36,9 @@ export type FormatContext = {
   report(level: 'error' | 'warn', message: string): void;
 };
 
+/** An output, and what is to be told of it. */
+export type FormattedFile = { readonly content: Uint8Array; readonly reports: readonly { readonly level: 'error' | 'warn'; readonly message: string }[] };
+
 export type DepmodFile = {
   readonly name: string;
   /** Text files are what -n prints. */
@@ -60,6 +63,12 @@ export const DEPMOD_FILES: readonly DepmodFile[] = [
 ];
 
 const EMPTY = new Uint8Array(0);
+
+export function formatFile(file: DepmodFile, data: DepmodData, how: Omit<FormatContext, 'report'>): FormattedFile {
+  const reports: FormattedFile['reports'][number][] = [];
+  const content = file.format(data, { ...how, report: (level, message) => reports.push({ level, message }) });
+  return { content, reports };
+}
 
 function formatDep({ modules }: DepmodData): Uint8Array {
   const writer = new ByteWriter();

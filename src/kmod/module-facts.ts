@@ -52,8 +52,8 @@ export class FactsEncoder {
   readonly #info = new SymbolList();
   #text = new Uint8Array(4096);
   #kinds = 0;
-  /** Records stand one behind the other in buffers of some size. */
-  #arena = new Uint32Array(0);
+  /** Records stand one behind the other in buffers of some size, which all threads see. */
+  #arena: Uint32Array = new Uint32Array(0);
   #used = 0;
 
   /** The record of a module; shares its buffer with others. Throws FormatError where sections lie outside the file. */
@@ -67,7 +67,7 @@ export class FactsEncoder {
     const header = HEADER_WORDS + (exports.count + needs.count) * SYMBOL_WORDS;
     const length = header + Math.ceil((info + names) / 4);
     if (this.#used + length > this.#arena.length) {
-      this.#arena = new Uint32Array(Math.max(ARENA_WORDS, length));
+      this.#arena = new Uint32Array(new SharedArrayBuffer(4 * Math.max(ARENA_WORDS, length)));
       this.#used = 0;
     }
     const words = this.#arena;
