@@ -73,6 +73,10 @@ export interface NativeCodec {
    * bad or does not fit. Both arrays must be left alone until then. Absent where there is no such function.
    */
   readonly decompressInto?: ((data: Uint8Array, output: Uint8Array) => Promise<number | undefined>) | undefined;
+  /** The same on the calling thread. */
+  readonly decompressIntoSync?: ((data: Uint8Array, output: Uint8Array) => number | undefined) | undefined;
+  /** Gives back the memory that is kept from one call to the next. Calls after it are as good as before. */
+  readonly release?: (() => void) | undefined;
 }
 
 /**
