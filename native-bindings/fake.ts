@@ -147,6 +147,7 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
       return {
         socket: {
           receiveBuffer: 2 * (receiveBuffer ?? 0),
+          receive: () => undefined,
           close: async () => {
             if (!socket.closed) record({ call: 'closeUeventSocket' });
             close();

@@ -60,6 +60,8 @@ export type UeventSocketOptions = {
 export interface UeventSocket {
   /** The size that the kernel granted, as SO_RCVBUF reports it (twice the usable bytes). */
   readonly receiveBuffer: number;
+  /** Delivers what is there now, without waiting for the event loop. Not from within a callback. */
+  receive(): void;
   /** Stops reception; resolves when no thread uses the socket any more. */
   close(): Promise<void>;
 }

@@ -161,8 +161,12 @@ function receive(libc: Libc, fd: number, readiness: Readiness, options: UeventSo
     }
   };
 
+  const takeAll = (): void => {
+    while (!closing && !drain());
+  };
+
   readiness.wait(turn);
-  return { receiveBuffer, close };
+  return { receiveBuffer, receive: takeAll, close };
 }
 
 /** Not by an import, which would cost every loading of the FFI most of a millisecond. */

@@ -54,6 +54,8 @@ export interface EventQueue {
   resume(): void;
   /** Resolves when no event waits or runs. */
   idle(): Promise<void>;
+  /** Resolves when no event runs. */
+  quiet(): Promise<void>;
   /** Oldest first. */
   pending(): readonly PendingEvent[];
 }
@@ -78,6 +80,7 @@ export function openQueue(options: QueueOptions): EventQueue {
   let paused = false;
   let scheduled = false;
   let waiting: (() => void)[] = [];
+  let listening: (() => void)[] = [];
 
   const startReady = (): void => {
     const sliceEnd = clock.now() + SLICE_MS;
@@ -119,11 +122,10 @@ export function openQueue(options: QueueOptions): EventQueue {
       if (dependant.blockers.size === 0) ready.push(dependant);
     }
     if (ready.length > 0) schedule();
+    if (running === 0) listening = wake(listening);
     if (entries.size > 0) return;
     onBusy?.(false);
-    const wake = waiting;
-    waiting = [];
-    for (const resolve of wake) resolve();
+    waiting = wake(waiting);
   };
 
   return {
@@ -164,10 +166,16 @@ export function openQueue(options: QueueOptions): EventQueue {
       schedule();
     },
     idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    quiet: () => (running === 0 ? Promise.resolve() : new Promise((resolve) => listening.push(resolve))),
     pending: () => [...entries].map(({ event, state, since, activity, blockers }) => (
       { event, state, since, activity, waitsFor: [...blockers].at(-1)?.event }
     )),
   };
+}
+
+function wake(resolvers: readonly (() => void)[]): [] {
+  for (const resolve of resolvers) resolve();
+  return [];
 }
 
 /** udevd's rules of kinship: devpath, old devpath, device number or interface index, node name. */
