@@ -6,6 +6,8 @@ import { basename, join } from 'node:path';
 
 import { codeOf } from '../src/errors.ts';
 import { errnoByName } from './errno.ts';
+import { fakeDevices } from './fake-device-calls.ts';
+import type { FakeDeviceCall, FakeInotify, FakeSeqpacketServer } from './fake-device-calls.ts';
 import type { Errno, Native, NativeCodec, UeventDatagram, UeventSocketOptions, Utsname } from './native.ts';
 import { UEVENT_GROUP_KERNEL } from './native.ts';
 
@@ -19,7 +21,8 @@ export type FakeCall =
   | { readonly call: 'openUeventSocket'; readonly groups: number; readonly receiveBuffer: number | undefined }
   | { readonly call: 'closeUeventSocket' }
   | { readonly call: 'sendUnixDatagram'; readonly path: string; readonly text: string }
-  | { readonly call: 'sendUevent'; readonly text: string; readonly groups: number };
+  | { readonly call: 'sendUevent'; readonly text: string; readonly groups: number }
+  | FakeDeviceCall;
 
 /** The answer to the calls that it matches: the first answer of the script that does. Calls without one succeed. */
 export type FakeAnswer = {
@@ -71,6 +74,9 @@ export interface FakeNative extends Native {
   readonly loads: readonly FakeLoad[];
   /** Every uevent socket that was opened, in order. */
   readonly sockets: readonly FakeUeventSocket[];
+  /** Every inotify instance and every seqpacket server that was opened, in order. */
+  readonly inotifies: readonly FakeInotify[];
+  readonly servers: readonly FakeSeqpacketServer[];
 }
 
 const UTSNAME: Utsname = { sysname: 'Linux', nodename: 'fake', release: '6.12.0-fake', version: '#1', machine: 'x86_64' };
@@ -91,6 +97,8 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     calls.push(call);
     return answer(call);
   };
+
+  const devices = fakeDevices((call) => record(call)?.errno ?? 0);
 
   const finit = (call: 'finitModule' | 'finitModuleSync', fd: number, params: string, flags: number): PendingLoad => {
     const stat = statOf(fd);
@@ -114,6 +122,9 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     calls,
     loads,
     sockets,
+    inotifies: devices.inotifies,
+    servers: devices.servers,
+    ...devices.native,
     xz: script.xz,
     zstd: script.zstd,
     uname: () => ({ ...UTSNAME, ...script.utsname }),

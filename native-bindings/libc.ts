@@ -3,11 +3,15 @@
 import { messageOf } from '../src/errors.ts';
 import { openCodecs } from './codecs.ts';
 import { errnoByName } from './errno.ts';
+import { flock, flockWait, mknod, rereadPartitionTable, setxattr } from './files.ts';
+import { openInotify } from './inotify.ts';
 import { loadKoffi } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 import type { Errno, Native, Utsname } from './native.ts';
 import { MFD_CLOEXEC } from './native.ts';
 import { openUeventSocket, sendUevent, sendUnixDatagram } from './netlink.ts';
+import { renameInterface } from './rtnetlink.ts';
+import { connectSeqpacket, openSeqpacketServer } from './seqpacket.ts';
 import { syscallNumber } from './syscalls.ts';
 import type { SyscallName } from './syscalls.ts';
 
@@ -75,6 +79,15 @@ export function openLibc(): Native {
     get zstd() {
       return codecs.zstd();
     },
+    mknod: (path, mode, major, minor) => mknod(libc, path, mode, major, minor),
+    flock: (fd, operation) => flock(libc, fd, operation),
+    flockWait: (fd, operation) => flockWait(libc, fd, operation),
+    setxattr: (path, name, value) => setxattr(libc, path, name, value),
+    rereadPartitionTable: (fd) => rereadPartitionTable(libc, fd),
+    openInotify: (options) => openInotify(libc, options),
+    openSeqpacketServer: (options) => openSeqpacketServer(libc, options),
+    connectSeqpacket: (path, handlers) => connectSeqpacket(libc, path, handlers),
+    renameInterface: (ifindex, name) => renameInterface(libc, ifindex, name),
   };
 }
 

@@ -210,7 +210,7 @@ function netlinkAddress(groups: number): Uint8Array {
 }
 
 /** struct sockaddr_un: family (2), then the path with its NUL, or a NUL and the abstract name without one (unix(7)). */
-function unixAddress(path: string): Uint8Array | Errno {
+export function unixAddress(path: string): Uint8Array | Errno {
   if (path === '' || path.includes('\0')) return EINVAL;
   const abstract = path.startsWith('@');
   const name = Buffer.from(abstract ? `\0${path.slice(1)}` : `${path}\0`);
