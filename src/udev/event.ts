@@ -3,14 +3,14 @@
 import { closeSync } from 'node:fs';
 
 import { messageOf } from '../errors.ts';
-import { errnoName, errnoText, UEVENT_GROUP_UDEV } from '../system.ts';
 import type { System } from '../system.ts';
-import { formatBroadcast } from './broadcast.ts';
 import { deleteRecord, initialisedUsec, readRecord, writeRecord } from './database.ts';
 import { deviceId } from './device.ts';
 import type { Device } from './device.ts';
+import type { DeviceWatch } from './device-watch.ts';
 import { lockDisk } from './disk-lock.ts';
 import { removeLinks, updateLinks } from './links.ts';
+import { renameInterface } from './net-rename.ts';
 import { removeNode, updateNode } from './node.ts';
 import { EMPTY_RECORD } from './record-file.ts';
 import type { DeviceRecord } from './record.ts';
@@ -20,21 +20,16 @@ import { fullProperties } from './rules/event-state.ts';
 import type { RulesHost } from './rules/host.ts';
 import type { RuleSet } from './rules/rule.ts';
 import { openDevice } from './sysfs-device.ts';
+import { sendBroadcast } from './udev-monitor.ts';
 import { updateTags } from './tags.ts';
 import type { Activity } from './queue.ts';
 import type { Uevent } from './uevent.ts';
-
-/** Closing a node after writing makes an event; not while its own event runs. */
-export type NodeWatch = {
-  begin(device: Device): void;
-  end(device: Device): void;
-};
 
 export type EventMachine = {
   readonly system: System;
   readonly rules: RuleSet;
   readonly host: RulesHost;
-  readonly watch?: NodeWatch;
+  readonly watch?: Pick<DeviceWatch, 'begin' | 'end'>;
   /** False leaves the network group 2 alone. */
   readonly broadcast?: boolean;
   readonly report?: (activity: Activity) => void;
@@ -56,7 +51,7 @@ export type EventOutcome = {
 export async function processEvent(machine: EventMachine, event: Uevent): Promise<EventOutcome> {
   const device = openDevice(machine.system, event.devpath, event.properties);
   if (!device) throw new TypeError(`not a devpath: ${event.devpath}`);
-  machine.watch?.end(device);
+  machine.watch?.begin(device);
   return event.action === 'remove' ? removeDevice(machine, event, device) : updateDevice(machine, event, device);
 }
 
@@ -88,7 +83,7 @@ async function updateDevice(machine: EventMachine, event: Uevent, device: Device
     const record = id === undefined ? undefined : readRecord(system, id);
     machine.report?.({ what: 'rules' });
     const result = await applyRules(machine.rules, { device, action: event.action, properties: event.properties, record }, machine.host, options(machine));
-    const renamed = await rename(system, device, event, result);
+    const renamed = await rename(machine, device, event, result);
     if (device.devnum) {
       await updateNode(system, device, result, { applyLabels: event.action === 'add' });
       await updateLinks(system, device, { links: result.links, priority: result.linkPriority, previous: record?.links ?? [] });
@@ -97,7 +92,7 @@ async function updateDevice(machine: EventMachine, event: Uevent, device: Device
     if (id !== undefined) store(system, id, { ...result, properties: result.databaseProperties, initialisedUsec: usec }, record ?? EMPTY_RECORD);
     const properties = propertiesOf(machine, result, usec, renamed);
     const failures = await runAll(machine, device, event.action, result, properties);
-    if (result.watch === true) machine.watch?.begin(device);
+    if (result.watch === true) machine.watch?.end(device);
     await tell(machine, device, result, properties);
     return { result, properties, failures };
   } finally {
@@ -126,15 +121,10 @@ function propertiesOf(
 }
 
 /** The properties that a rename changes. The kernel says the rest with an event of its own, `move`. */
-async function rename(system: System, device: Device, event: Uevent, { name }: EventResult): Promise<ReadonlyMap<string, string>> {
+async function rename(machine: EventMachine, device: Device, event: Uevent, { name }: EventResult): Promise<ReadonlyMap<string, string>> {
   const { ifindex, sysname } = device;
-  if (name === undefined || ifindex === undefined || event.action !== 'add' || name === sysname) return new Map();
-  const errno = (await system.native()).renameInterface(ifindex, name);
-  if (errno !== 0) {
-    system.log.error({ code: 'rename-failed', message: `${sysname}: Failed to rename network interface ${ifindex} from '${sysname}' to '${name}': ${errnoText(errno)}` });
-    return new Map();
-  }
-  system.log.info({ code: 'renamed', message: `${sysname}: interface ${ifindex} is now ${name}` });
+  if (name === undefined || ifindex === undefined || event.action !== 'add') return new Map();
+  if (await renameInterface(machine.system, device, name, options(machine)) !== 'renamed') return new Map();
   const devpath = `${event.devpath.slice(0, event.devpath.lastIndexOf('/'))}/${name}`;
   return new Map([['DEVPATH', devpath], ['INTERFACE', name], ['INTERFACE_OLD', sysname]]);
 }
@@ -175,9 +165,6 @@ async function builtinFailure({ host }: EventMachine, context: Parameters<NonNul
   }
 }
 
-async function tell({ system, broadcast = true }: EventMachine, device: Device, result: EventResult, properties: ReadonlyMap<string, string>): Promise<void> {
-  if (!broadcast) return;
-  const message = formatBroadcast({ subsystem: device.subsystem, devtype: device.devtype, tags: result.tags, properties });
-  const errno = (await system.native()).sendUevent(message, UEVENT_GROUP_UDEV);
-  if (errno !== 0) system.log.warn({ code: 'broadcast-failed', message: `${device.sysname}: cannot tell the listeners of udev: ${errnoText(errno)} (${errnoName(errno)})` });
+async function tell({ system, broadcast = true }: EventMachine, device: Device, { tags }: EventResult, properties: ReadonlyMap<string, string>): Promise<void> {
+  if (broadcast) await sendBroadcast(system, { subsystem: device.subsystem, devtype: device.devtype, tags, properties });
 }

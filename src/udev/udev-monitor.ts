@@ -30,7 +30,7 @@ export async function openUdevMonitor(system: System, options: UdevMonitorOption
   });
   if ('errno' in opened) throw systemError(opened.syscall, opened.errno, 'NETLINK_KOBJECT_UEVENT');
   const { socket } = opened;
-  return { receiveBuffer: socket.receiveBuffer, close: () => socket.close() };
+  return { receiveBuffer: socket.receiveBuffer, receive: () => socket.receive(), close: () => socket.close() };
 }
 
 /** Tells everyone who listens what an event came to. That nobody does is no failure; others are logged. */

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
+import { RANKS } from './goal.ts';
+import type { Goal } from './goal.ts';
 import type { Journal } from './journal.ts';
 import type { Metrics } from './metrics.ts';
 import { missedEvents } from './missed.ts';
@@ -41,6 +43,8 @@ export type UdevdOptions = {
   readonly signal: AbortSignal;
   /** Leave the devices that are there already alone. */
   readonly skipColdplug?: boolean;
+  /** What the first walk is for: what leads there comes first, and it ends when it is reached. */
+  readonly goal?: Goal;
   /** Modules, buses and drivers have events too: for rules. */
   readonly withSubsystems?: boolean;
   /** After each walk of /sys and all events that it made: the one at the start, and those after a loss. */
@@ -172,25 +176,34 @@ function openInbox(push: (event: Uevent) => void): { add(event: Uevent): void; f
 
 /** Walks, queues what nobody told of, and waits until all of it is done. Throws as `scanDevices` does, and the reason of `signal`. */
 async function makeUp(
-  system: System, { requests, journal, withSubsystems }: UdevdOptions, queue: EventQueue, push: (event: Uevent) => void, signal: AbortSignal,
+  system: System, { requests, journal, withSubsystems, goal }: UdevdOptions, queue: EventQueue, push: (event: Uevent) => void, signal: AbortSignal,
 ): Promise<Walk> {
   const start = system.clock.now();
   // Read first: what happens during the walk has higher numbers.
   const seqnum = readSeqnum(system);
   const devices = await scanDevices(system, { first: FIRST_SUBSYSTEMS, signal });
   const scanned = withSubsystems === true ? [...scanSubsystems(system), ...devices] : devices;
-  // Whom an event waits for will be told of by that.
+  // Who waits already will be told of by that event.
   const queued = new Set(queue.pending().map(({ event }) => event.devpath));
   const missed = missedEvents(journal.devices, scanned, seqnum).filter(({ devpath }) => !queued.has(devpath));
+  let events = 0;
   requests.beginWalk();
   try {
-    for (const event of missed) push(event);
-    await Promise.race([queue.idle(), aborted(signal)]);
-    signal.throwIfAborted();
+    for (const batch of goal ? byRank(goal, missed) : [missed]) {
+      if (goal?.isReached()) break;
+      events += batch.length;
+      for (const event of batch) push(event);
+      await Promise.race([queue.idle(), aborted(signal)]);
+      signal.throwIfAborted();
+    }
   } finally {
     requests.endWalk();
   }
-  return { devices: devices.length, events: missed.length, ms: system.clock.now() - start };
+  return { devices: devices.length, events, ms: system.clock.now() - start };
+}
+
+function byRank(goal: Goal, events: readonly Uevent[]): readonly (readonly Uevent[])[] {
+  return RANKS.map((rank) => events.filter((event) => goal.rankOf(event) === rank));
 }
 
 /** The number of the kernel's newest event; 1 where it does not tell, since libudev takes no event without one. */
