@@ -1,5 +1,8 @@
 // What the daemon counts, and how long events took: the numbers of `tskmod status`.
 
+import type { ProbeResult } from '../kmod/probe.ts';
+import { isHardwareAbsent } from './outcome.ts';
+
 /** The latencies that percentiles are made of: the newest ones. */
 const LATENCIES_MAX = 4096;
 
@@ -27,6 +30,8 @@ type Counter = 'received' | 'made' | 'done' | 'failed' | 'dropped' | 'resyncs' |
 export interface Metrics {
   count(counter: Counter, by?: number): void;
   latency(ms: number): void;
+  /** What came of one request for modules. */
+  loads(result: ProbeResult): void;
   report(now: { readonly queued: number; readonly running: number; readonly loading: number; readonly uptimeMs: number }): MetricsReport;
 }
 
@@ -41,6 +46,14 @@ export function openMetrics(): Metrics {
     },
     latency: (ms) => {
       latencies[measured++ % LATENCIES_MAX] = ms;
+    },
+    loads(result) {
+      for (const { steps } of result.goals) {
+        for (const { outcome, failure } of steps) {
+          if (outcome === 'inserted') this.count('loaded');
+          else if (outcome === 'failed' && failure && !isHardwareAbsent(failure)) this.count('loadFailed');
+        }
+      }
     },
     report: ({ queued, running, loading, uptimeMs }) => ({
       events: {

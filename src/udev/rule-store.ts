@@ -2,11 +2,12 @@
 
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
+import type { ParseContext } from './rules/parse-context.ts';
 import type { RuleFile, RuleProblem, RuleSet } from './rules/rule.ts';
 import { loadRules } from './rules/rule-files.ts';
 import type { LoadedRules } from './rules/rule-files.ts';
 
-export type RuleStoreOptions = {
+export type RuleStoreOptions = Pick<ParseContext, 'resolveNames'> & {
   /** Read where the machine's own directories have no rules at all. */
   readonly fallbackDirectory?: string;
 };
@@ -53,9 +54,9 @@ export function openRuleStore(system: System, options: RuleStoreOptions = {}): R
   };
 }
 
-function load(system: System, { fallbackDirectory }: RuleStoreOptions): LoadedRules {
-  const loaded = loadRules(system);
-  return loaded.signature === '' && fallbackDirectory !== undefined ? loadRules(system, { directories: [fallbackDirectory] }) : loaded;
+function load(system: System, { fallbackDirectory, ...context }: RuleStoreOptions): LoadedRules {
+  const loaded = loadRules(system, context);
+  return loaded.signature === '' && fallbackDirectory !== undefined ? loadRules(system, { ...context, directories: [fallbackDirectory] }) : loaded;
 }
 
 function faultyFiles(problems: readonly RuleProblem[]): Set<string> {

@@ -2,7 +2,8 @@
 
 import { messageOf } from '../errors.ts';
 import type { LogLevel, System } from '../system.ts';
-import { loadBuiltins } from './builtin/table.ts';
+import { kmodBuiltin } from './builtin/kmod.ts';
+import { openBuiltins } from './builtin/table.ts';
 import type { ControlMessage } from './control-message.ts';
 import { openControlServer } from './control-socket.ts';
 import { readRecord } from './database.ts';
@@ -53,11 +54,12 @@ export async function openServices(system: System, options: ServicesOptions): Pr
   const started = system.clock.now();
   const ending = new AbortController();
   const globals = new Map<string, string>();
-  const builtins = await loadBuiltins(requests);
+  const builtins = openBuiltins(system);
+  const kmod = kmodBuiltin(requests);
   const host = systemRulesHost(system, {
     globals,
     signal: ending.signal,
-    builtin: (name) => builtins.get(name),
+    builtin: (name) => (name === 'kmod' ? kmod : builtins(name)),
     record: (device) => {
       const id = deviceId(device);
       return id === undefined ? undefined : readRecord(system, id);

@@ -7,6 +7,7 @@ import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { RANKS } from './goal.ts';
 import type { Goal } from './goal.ts';
+import { LATE_DEVICES_MS } from './coldplug.ts';
 import type { Journal } from './journal.ts';
 import type { Metrics } from './metrics.ts';
 import { missedEvents } from './missed.ts';
@@ -65,6 +66,13 @@ export interface Udevd {
   /** Resolves when the daemon has stopped as `signal` asked; rejects when the socket failed. */
   readonly stopped: Promise<void>;
   readonly queue: EventQueue;
+  /** Devices in /sys at the last walk. */
+  readonly devices: number;
+  /**
+   * Resolves when nothing has happened for `settleMs`, and drivers whose devices come late (LATE_DEVICES_MS) have had their time.
+   * Rejects with the reason of `signal`.
+   */
+  quiet(settleMs: number): Promise<void>;
   /** Walks /sys again, as after a loss. */
   resync(why: string): void;
   /** Queues the events that the kernel has sent by now, without waiting for the event loop. */
@@ -78,6 +86,9 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
   const ending = new AbortController();
   const stopSignal = AbortSignal.any([signal, ending.signal]);
   const arrivals = new Map<Uevent, number>();
+  let devices = 0;
+  let lastEvent = system.clock.now();
+  let lateUntil = lastEvent;
 
   const queue = openQueue({
     clock: system.clock,
@@ -87,6 +98,8 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       metrics.count('done');
       metrics.latency(system.clock.now() - (arrivals.get(event) ?? system.clock.now()));
       arrivals.delete(event);
+      lastEvent = system.clock.now();
+      if (event.action === 'bind') lateUntil = Math.max(lateUntil, lastEvent + lateMs(event));
       onEvent?.(event);
     },
     onError: (event, error) => {
@@ -109,6 +122,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
   const walk = async (): Promise<void> => {
     const made = await makeUp(system, options, queue, push, stopSignal);
     metrics.count('made', made.events);
+    devices = made.devices;
     onWalk?.(made);
   };
   const walker = coalesce(async () => {
@@ -150,12 +164,30 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
     ready: options.skipColdplug === true ? Promise.resolve() : walker.runFirst(walk),
     stopped,
     queue,
+    get devices() {
+      return devices;
+    },
+    async quiet(settleMs) {
+      for (;;) {
+        await Promise.race([queue.idle(), aborted(stopSignal)]);
+        stopSignal.throwIfAborted();
+        const wait = Math.max(lastEvent + settleMs, settleMs > 0 ? lateUntil : 0) - system.clock.now();
+        if (queue.size === 0 && wait <= 0) return;
+        await system.clock.sleep(Math.max(wait, 1), stopSignal);
+      }
+    },
     resync,
     receive() {
       monitor.receive();
       inbox.flush();
     },
   };
+}
+
+/** How long devices of a driver that was bound may still be coming. */
+function lateMs({ properties }: Uevent): number {
+  const driver = properties.get('DRIVER') ?? '';
+  return Object.hasOwn(LATE_DEVICES_MS, driver) ? LATE_DEVICES_MS[driver] ?? 0 : 0;
 }
 
 /** The kernel's events of a turn of the event loop, by number: two processors may send theirs out of order (systemd issue 37314). */
