@@ -6,7 +6,7 @@ import { describeErrno } from '../native-bindings/errno.ts';
 import type { Errno, Native } from '../native-bindings/native.ts';
 import { SystemError } from './errors.ts';
 
-export type { Errno, Native, NativeCodec, UeventDatagram, UeventSocket, UeventSocketOptions, Utsname } from '../native-bindings/native.ts';
+export type { BlkidResult, Errno, Native, NativeBlkid, NativeCodec, UeventDatagram, UeventSocket, UeventSocketOptions, Utsname } from '../native-bindings/native.ts';
 export {
   MODULE_INIT_COMPRESSED_FILE,
   MODULE_INIT_IGNORE_MODVERSIONS,
