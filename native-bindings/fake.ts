@@ -8,7 +8,7 @@ import { codeOf } from '../src/errors.ts';
 import { errnoByName } from './errno.ts';
 import { fakeDevices } from './fake-device-calls.ts';
 import type { FakeDeviceCall, FakeInotify, FakeSeqpacketServer } from './fake-device-calls.ts';
-import type { Errno, Native, NativeCodec, UeventDatagram, UeventSocketOptions, Utsname } from './native.ts';
+import type { Errno, Native, NativeBlkid, NativeCodec, UeventDatagram, UeventSocketOptions, Utsname } from './native.ts';
 import { UEVENT_GROUP_KERNEL } from './native.ts';
 
 /** One call, as plain data. `module` is the module's name: of the file behind the descriptor, or of the memfd. */
@@ -22,7 +22,9 @@ export type FakeCall =
   | { readonly call: 'closeUeventSocket' }
   | { readonly call: 'sendUnixDatagram'; readonly path: string; readonly text: string }
   | { readonly call: 'sendUevent'; readonly text: string; readonly groups: number }
-  | FakeDeviceCall;
+  | FakeDeviceCall
+  | { readonly call: 'ioctl'; readonly file: string; readonly request: number; readonly data: string }
+  | { readonly call: 'ethtoolDriver'; readonly ifname: string };
 
 /** The answer to the calls that it matches: the first answer of the script that does. Calls without one succeed. */
 export type FakeAnswer = {
@@ -45,6 +47,11 @@ export type FakeScript = {
   readonly utsname?: Partial<Utsname>;
   readonly xz?: NativeCodec;
   readonly zstd?: NativeCodec;
+  readonly blkid?: NativeBlkid;
+  /** What a successful ioctl returns, and writes into its buffer; 0 and nothing when absent. */
+  readonly ioctl?: (request: number, data: Uint8Array) => number;
+  /** By interface. */
+  readonly drivers?: Readonly<Record<string, string>>;
 };
 
 /** A module that the kernel would now have. */
@@ -82,6 +89,7 @@ export interface FakeNative extends Native {
 const UTSNAME: Utsname = { sysname: 'Linux', nodename: 'fake', release: '6.12.0-fake', version: '#1', machine: 'x86_64' };
 
 const EBADF = errnoByName('EBADF') ?? 9;
+const EOPNOTSUPP = errnoByName('EOPNOTSUPP') ?? 95;
 
 type PendingLoad = { readonly answer: FakeAnswer | undefined; readonly load: FakeLoad | undefined };
 
@@ -127,6 +135,7 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     ...devices.native,
     xz: script.xz,
     zstd: script.zstd,
+    blkid: script.blkid,
     uname: () => ({ ...UTSNAME, ...script.utsname }),
     finitModule: async (fd, params, flags) => {
       const pending = finit('finitModule', fd, params, flags);
@@ -168,6 +177,16 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     },
     sendUnixDatagram: (path, data) => record({ call: 'sendUnixDatagram', path, text: textOf(data) })?.errno ?? 0,
     sendUevent: (data, groups) => record({ call: 'sendUevent', text: textOf(data), groups })?.errno ?? 0,
+    ioctl: async (fd, request, data) => {
+      const errno = record({ call: 'ioctl', file: fileOf(fd), request, data: Buffer.from(data).toString('hex') })?.errno ?? 0;
+      return errno === 0 ? { result: script.ioctl?.(request, data) ?? 0 } : { errno };
+    },
+    ethtoolDriver: (ifname) => {
+      const errno = record({ call: 'ethtoolDriver', ifname })?.errno ?? 0;
+      if (errno !== 0) return { errno };
+      const driver = script.drivers?.[ifname];
+      return driver === undefined ? { errno: EOPNOTSUPP } : { driver };
+    },
   };
 }
 

@@ -1,10 +1,12 @@
 // The native calls of this machine: the C library through koffi, with the errno of each call as its result.
 
 import { messageOf } from '../src/errors.ts';
+import { openBlkid } from './blkid.ts';
 import { openCodecs } from './codecs.ts';
 import { errnoByName } from './errno.ts';
 import { flock, flockWait, mknod, rereadPartitionTable, setxattr } from './files.ts';
 import { openInotify } from './inotify.ts';
+import { ethtoolDriver, ioctl } from './ioctl.ts';
 import { loadKoffi } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 import type { Errno, Native, Utsname } from './native.ts';
@@ -50,6 +52,7 @@ export function openLibc(): Native {
   const { koffi } = libc;
   const finit = moduleCall(libc, 'finit_module', ['int', 'str', 'int']);
   const codecs = openCodecs(koffi);
+  const blkid = openBlkid(koffi);
 
   return {
     uname: () => uname(libc),
@@ -88,6 +91,11 @@ export function openLibc(): Native {
     openSeqpacketServer: (options) => openSeqpacketServer(libc, options),
     connectSeqpacket: (path, handlers) => connectSeqpacket(libc, path, handlers),
     renameInterface: (ifindex, name) => renameInterface(libc, ifindex, name),
+    get blkid() {
+      return blkid();
+    },
+    ioctl: (fd, request, data) => ioctl(libc, fd, request, data),
+    ethtoolDriver: (ifname) => ethtoolDriver(libc, ifname),
   };
 }
 

@@ -194,4 +194,43 @@ export interface Native {
   connectSeqpacket(path: string, handlers: SeqpacketHandlers): { readonly connection: SeqpacketConnection } | OpenFailure;
   /** Renames a network interface through rtnetlink (RTM_SETLINK with IFLA_IFNAME). */
   renameInterface(ifindex: number, name: string): Errno;
+  /** libblkid.so.1, or undefined where it is not installed. */
+  readonly blkid: NativeBlkid | undefined;
+  /** ioctl(2) with a buffer that the kernel reads and writes, on a thread. */
+  ioctl(fd: number, request: number, data: Uint8Array): Promise<{ readonly result: number } | { readonly errno: Errno }>;
+  /** The driver of a network interface (SIOCETHTOOL, ETHTOOL_GDRVINFO). */
+  ethtoolDriver(ifname: string): { readonly driver: string } | { readonly errno: Errno };
+}
+
+/** One value of a probe, by libblkid's name (`TYPE`, `UUID`, `PART_ENTRY_UUID`). */
+export type BlkidValue = {
+  readonly name: string;
+  readonly value: string;
+  /** As blkid_safe_string has it: blanks are `_`, what is not UTF-8 too. */
+  readonly safe: string;
+  /** As blkid_encode_string has it: `\\xNN` for all that may not stand in a file name of /dev. */
+  readonly encoded: string;
+};
+
+export type BlkidPartition = { readonly uuid: string; readonly type: string; readonly name: string; readonly flags: bigint };
+
+export type BlkidResult = {
+  /** None where nothing was found. */
+  readonly values: readonly BlkidValue[];
+  /** Of a GPT disk. */
+  readonly partitions: readonly BlkidPartition[];
+};
+
+export type BlkidProbeOptions = {
+  /** Bytes from the start of the device. */
+  readonly offset?: number;
+  readonly noRaid?: boolean;
+  readonly hints?: readonly string[];
+  readonly isCharacterDevice?: boolean;
+};
+
+export interface NativeBlkid {
+  readonly library: string;
+  /** What the device behind a descriptor holds, read on threads; undefined where that fails or is ambiguous. The caller closes. */
+  probe(fd: number, options: BlkidProbeOptions): Promise<BlkidResult | undefined>;
 }

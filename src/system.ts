@@ -7,7 +7,7 @@ import type { Errno, Native } from '../native-bindings/native.ts';
 import { SystemError } from './errors.ts';
 
 export type {
-  Errno, Inotify, InotifyEvent, Native, NativeCodec, PeerCredentials, SeqpacketConnection, SeqpacketHandlers, UeventDatagram, UeventSocket,
+  BlkidResult, Errno, Inotify, InotifyEvent, Native, NativeBlkid, NativeCodec, PeerCredentials, SeqpacketConnection, SeqpacketHandlers, UeventDatagram, UeventSocket,
   UeventSocketOptions, Utsname,
 } from '../native-bindings/native.ts';
 export {
