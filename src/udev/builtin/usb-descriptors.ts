@@ -15,6 +15,7 @@ export function packedInterfaces(descriptors: Uint8Array): string | undefined {
   if (descriptors.length < DEVICE_DESCRIPTOR_LENGTH) return undefined;
   const kinds = new Set<string>();
   const end = Math.min(descriptors.length, DESCRIPTORS_MAX);
+  // An interface without endpoints at the very end is not looked at: udev does not either, and rules compare the list whole.
   for (let at = 0; at + INTERFACE_LENGTH < end;) {
     const length = descriptors[at] ?? 0;
     if (length < 3) break;
