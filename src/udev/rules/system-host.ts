@@ -1,6 +1,6 @@
 // The host of rules on a System: its files, its users, its programs, and what is kept of them from event to event.
 
-import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, opendirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../../errors.ts';
@@ -122,8 +122,18 @@ function modeOf(path: string): number | undefined {
   return unlessMissing(() => statSync(path, { throwIfNoEntry: false })?.mode);
 }
 
+/** In the order of the directory, as udev takes them: which of several fits first is the same then. (readdirSync sorts.) */
 function namesIn(path: string): readonly string[] {
-  return unlessMissing(() => readdirSync(path)) ?? [];
+  return unlessMissing(() => {
+    const directory = opendirSync(path);
+    try {
+      const names: string[] = [];
+      for (let entry = directory.readSync(); entry; entry = directory.readSync()) names.push(entry.name);
+      return names;
+    } finally {
+      directory.closeSync();
+    }
+  }) ?? [];
 }
 
 function readOptional(path: string): string | undefined {
