@@ -10,7 +10,10 @@ export type ImportedLines = {
   readonly bad: readonly string[];
 };
 
-/** Blanks around key and value go, then one pair of quotes. Empty lines and comments are nothing; lines after IMPORT_LINES_MAX are bad. */
+/**
+ * Blanks around key and value go, then one pair of quotes. Empty lines and comments are nothing. A line without a key or with nothing behind the `=` is bad,
+ * and so is what comes after IMPORT_LINES_MAX.
+ */
 export function parseImport(text: string): ImportedLines {
   const properties = new Map<string, string>();
   const bad: string[] = [];
@@ -24,7 +27,8 @@ export function parseImport(text: string): ImportedLines {
     }
     const equals = trimmed.indexOf('=');
     const key = trimmed.slice(0, Math.max(equals, 0)).trimEnd();
-    const value = unquote(trimmed.slice(equals + 1).trimStart());
+    const raw = trimmed.slice(equals + 1).trimStart();
+    const value = raw === '' ? undefined : unquote(raw);
     if (equals < 0 || key === '' || value === undefined) bad.push(line);
     else properties.set(key, value);
   }

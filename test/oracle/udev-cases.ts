@@ -94,3 +94,41 @@ export function ruleFile(seed: number, device: CaseDevice): string {
   }
   return `${lines.join('\n')}\n`;
 }
+
+/** Short files, each about one corner of the language; `---` begins another file. */
+export const CORNERS: readonly string[] = [
+  // Kinds, not text, order the tokens.
+  'SYMLINK+="$env{A}", ENV{A}="x"', 'ENV{B}="1", ENV{B}=="1"', 'RESULT=="a", PROGRAM="/bin/echo a", ENV{R}="$result"', 'OPTIONS="string_escape=replace", ENV{A}="a/b c"',
+  'ENV{A}="a/b c", OPTIONS="string_escape=replace", SYMLINK+="a b/c"', 'ENV{A}="x/y"\nOPTIONS="string_escape=replace", ENV{A}+="p/q"', 'OPTIONS="string_escape=none", SYMLINK+="a(b) c d"',
+  'SYMLINK+="$attr{uevent}"', 'OPTIONS="string_escape=none", SYMLINK+="$attr{uevent}"',
+  // The parent stays.
+  'KERNELS=="null"\nENV{I}="$id"', 'KERNELS=="null", ENV{I}="$id"\nENV{J}="$id"\nKERNELS=="zzz", ENV{X}="1"\nENV{K}="$id"', 'KERNELS=="null", ENV{I}="1"\n---\nENV{J}="$id"',
+  // The gate.
+  'NAME="x", PROGRAM="/bin/echo y"\nENV{R}="$result"', 'NAME="x"\nENV{R}="$name"', 'PROGRAM="/bin/echo a b c"\nENV{R}="$result{2} %c{2+} %c{4}"',
+  // GOTO.
+  'GOTO="end"\nENV{A}="1"\nLABEL="end", ENV{B}="2"', 'KERNEL=="zzz", GOTO="end"\nENV{A}="1"\nLABEL="end"\nLABEL="end", ENV{B}="2"', 'LABEL="back"\nENV{A}+="1"\nGOTO="back"',
+  // Patterns.
+  'KERNEL=="n\\ull", ENV{A}="1"', 'KERNEL=="n\\ul*", ENV{A}="1"', 'KERNEL=="n[!a]l?", ENV{A}="1"', 'KERNEL=="|null", ENV{A}="1"', 'ENV{NO}=="|x", ENV{A}="1"', 'ENV{NO}=="x|", ENV{A}="1"',
+  'ENV{NO}!="x|", ENV{A}="1"', 'ENV{NO}!="?*", ENV{A}="1"', 'KERNEL=="NULL", ENV{A}="1"', 'SUBSYSTEM=="subsystem", ENV{A}="1"', 'SUBSYSTEM!="class", ENV{A}="1"', 'SUBSYSTEMS=="class", ENV{A}="1"',
+  'KERNEL=="nul[k-m]", ENV{A}="1"', 'KERNEL=="nul[", ENV{A}="1"', 'DEVPATH=="/devices/*/null", ENV{A}="1"', 'KERNEL=="*", ENV{A}="1"', 'KERNEL=="*u*l", ENV{A}="1"',
+  // Attributes.
+  'ATTR{nothing}!="x", ENV{A}="1"', 'ATTR{dev}=="1:3", ENV{A}="1"', 'ATTR{dev}=="1:3 ", ENV{A}="1"', 'ATTR{subsystem}=="mem", ENV{A}="1"', 'ATTR{power}!="x", ENV{A}="1"',
+  'ATTR{[mem/zero]dev}=="1:5", ENV{A}="1"', 'ATTR{[mem/zero]nothing}=="", ENV{A}="1"', 'ATTR{[mem/nothing]dev}!="x", ENV{A}="1"', 'ENV{A}="$attr{[mem/zero]dev}"', 'ATTR{$env{Z}dev}=="1:3", ENV{A}="1"', 'ATTR{power/control}=="auto", ENV{A}="1"',
+  // TEST.
+  'TEST=="dev", ENV{A}="1"', 'TEST{0222}=="dev", ENV{A}="1"', 'TEST{0222}!="dev", ENV{A}="1"', 'TEST=="[mem/zero]", ENV{A}="1"', 'TEST=="[mem/zero]/dev", ENV{A}="1"', 'TEST=="[mem/none]", ENV{A}="1"', 'TEST!="nothing", ENV{A}="1"',
+  'TEST=="/sys/class/*/null", ENV{A}="1"', 'TEST=="/sys/class/*/nothing", ENV{A}="1"', 'TEST=="dev|nothing", ENV{A}="1"',
+  // Substitutions.
+  'ENV{A}="$kernelx %kx $$x %%x $major-%m $number|$driver|$id|$parent|$links|$root|$sys|$devnode|$tempnode|$name"', 'ENV{A}="a%Nb%Sc%rd%Pe%pf"', 'SYMLINK+="x-$attr{dev}-%E{EMPTY}-y"',
+  'ENV{A}="b"\nENV{A}+="c"\nENV{A}+=""\nENV{B}+="d"\nENV{C}="$env{NO}"\nENV{D}="$env{C}x"', 'ENV{A}=""\nENV{DEVNAME}=="/dev/null", ENV{D}="1"', 'SYMLINK+="one", TAG+="t"\nENV{L}="$env{DEVLINKS} $env{CURRENT_TAGS}"',
+  // IMPORT.
+  'IMPORT{cmdline}="root"\nIMPORT{cmdline}="ro"\nIMPORT{cmdline}="console"\nIMPORT{cmdline}="empty"\nIMPORT{cmdline}="dash_key"\nIMPORT{cmdline}="none"', 'IMPORT{db}="DBKEY"\nIMPORT{db}="NO", ENV{X}="1"\nIMPORT{db}!="NO", ENV{Y}="1"',
+  'IMPORT{program}="/bin/echo A=1", ENV{OK}="1"', 'IMPORT{program}!="/bin/echo A=1", ENV{OK}="1"', 'IMPORT{program}!="/bin/false", ENV{OK}="1"', 'IMPORT{program}="/bin/printf \'A=1\\nB=\\n=c\\nD = e \\n#F=1\\nG=\\"h i\\"\\nJ=\\"k\\nL=\'"',
+  'IMPORT{program}="/usr/bin/env -u UDEV_DATABASE_VERSION"', 'PROGRAM="/usr/bin/printenv DEVNAME", ENV{R}="$result"', 'ENV{.DOT}="1"\nPROGRAM="/usr/bin/printenv .DOT", ENV{R}="$result"', 'IMPORT{program}="/bin/printf \'A=\"\"\\nB=\"\\nC=\"x\\nD=\\"\\" \\n\'"', 'IMPORT{file}="/nothing", ENV{A}="1"', 'IMPORT{file}!="/nothing", ENV{A}="1"',
+  'PROGRAM="/bin/echo -e \'a\\\\tb  c*d\'", ENV{R}="$result", SYMLINK+="$result"', 'PROGRAM="/bin/echo \'a b\'c \\"d e\\"f", ENV{R}="%c"', 'PROGRAM!="/bin/false", ENV{R}="1"', 'PROGRAM="nothing", ENV{R}="1"', 'IMPORT{parent}="*", ENV{R}="1"', 'IMPORT{parent}!="*", ENV{R}="1"',
+  // Freezing, and what clears.
+  'SYMLINK:="a"\nSYMLINK+="b"\nSYMLINK="c"', 'RUN:="/a"\nRUN+="/b"', 'RUN+="/a"\nRUN+="/a"\nRUN{builtin}+="kmod load"', 'RUN+="/a"\nRUN="/b"', 'SYMLINK+="a b"\nSYMLINK="c"', 'TAG+="a"\nTAG="b"', 'TAG+="a"\nTAG-="a"\nTAG+="c"',
+  'SYMLINK+="a"\nSYMLINK=="a", ENV{L}="1"\nSYMLINK!="b", ENV{M}="1"',
+  // Limits.
+  ...[500, 511, 512, 600].map((length) => `ENV{A}="${'a'.repeat(length)}"`), ...[200, 300].map((length) => `ENV{A}="${'a'.repeat(length)}"\nENV{B}="$env{A}$env{A}"\nENV{A}+="${'b'.repeat(length)}"`),
+  `ENV{A}="${'a'.repeat(400)}"\nRUN+="/x $env{A}$env{A}"\nSYMLINK+="$env{A}/$env{A}/$env{A}"\nSYMLINK+="$env{A}/$env{A}"`,
+];

@@ -64,8 +64,8 @@ function importProgram(state: EventState, { format, value, op }: Token): boolean
 function importFile(state: EventState, { format, value, op }: Token): boolean {
   const path = expand(state, format ?? [value], PATH_MAX);
   const text = path === undefined ? undefined : state.host.readText(path);
-  // A file that is not there matches neither operator.
-  if (path === undefined || text === undefined) return false;
+  if (path === undefined) return false;
+  if (text === undefined) return op === '!=';
   take(state, text, path);
   return op !== '!=';
 }

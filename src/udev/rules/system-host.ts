@@ -1,6 +1,6 @@
 // The host of rules on a System: its files, its users, its programs, and what is kept of them from event to event.
 
-import { accessSync, closeSync, constants, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, opendirSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../../errors.ts';
@@ -15,6 +15,7 @@ import type { DeviceRecord } from '../record.ts';
 import { isSafeName } from '../sysfs-attribute.ts';
 import { architecture, virtualization } from '../virtualization.ts';
 import type { RulesHost } from './host.ts';
+import { nameResolvers } from './rule-files.ts';
 
 /** Files of IMPORT{file} are small; what is larger is something else. */
 const IMPORT_FILE_MAX = 1 << 20;
@@ -36,8 +37,7 @@ export type SystemHostOptions = {
 export function systemRulesHost(system: System, options: SystemHostOptions = {}): RulesHost {
   const { roots, log } = system;
   const { writes = true, record = () => undefined, builtin = () => undefined, globals = new Map() } = options;
-  const users = once(() => readNames(join(roots.config, 'etc', 'passwd')));
-  const groups = once(() => readNames(join(roots.config, 'etc', 'group')));
+  const { resolveUser, resolveGroup } = nameResolvers(system);
   const cmdline = once(() => readOptional(join(roots.proc, 'cmdline'))?.trimEnd() ?? '');
   const virt = once(() => virtualization(system));
   const unknown = new Set<string>();
@@ -59,8 +59,8 @@ export function systemRulesHost(system: System, options: SystemHostOptions = {})
       return found;
     },
     lookup: (subsystem, sysname) => deviceBySubsystem(system, subsystem, sysname),
-    userId: (name) => users().get(name),
-    groupId: (name) => groups().get(name),
+    userId: resolveUser,
+    groupId: resolveGroup,
     constant: (name) => (name === 'arch' ? architecture() : name === 'virt' ? virt() : undefined),
     readText: (path) => readOptional(path),
     modeOf: modeOf,
@@ -122,8 +122,18 @@ function modeOf(path: string): number | undefined {
   return unlessMissing(() => statSync(path, { throwIfNoEntry: false })?.mode);
 }
 
+/** In the order of the directory, as udev takes them: which of several fits first is the same then. (readdirSync sorts.) */
 function namesIn(path: string): readonly string[] {
-  return unlessMissing(() => readdirSync(path)) ?? [];
+  return unlessMissing(() => {
+    const directory = opendirSync(path);
+    try {
+      const names: string[] = [];
+      for (let entry = directory.readSync(); entry; entry = directory.readSync()) names.push(entry.name);
+      return names;
+    } finally {
+      directory.closeSync();
+    }
+  }) ?? [];
 }
 
 function readOptional(path: string): string | undefined {
@@ -138,16 +148,6 @@ function isExecutable(path: string): boolean {
     accessSync(path, constants.X_OK);
     return true;
   }) ?? false;
-}
-
-/** Name and number of every line of passwd(5) or group(5). */
-function readNames(path: string): ReadonlyMap<string, number> {
-  const names = new Map<string, number>();
-  for (const line of (readOptional(path) ?? '').split('\n')) {
-    const [name = '', , id = ''] = line.split(':');
-    if (name !== '' && /^[0-9]{1,10}$/.test(id) && !names.has(name)) names.set(name, Number(id));
-  }
-  return names;
 }
 
 function unlessMissing<T>(read: () => T): T | undefined {
