@@ -16,7 +16,10 @@ type Subcommand = {
 
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
+  { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
+  { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
 ];
 

@@ -2,7 +2,6 @@
 
 import { messageOf } from '../errors.ts';
 import type { LogLevel, System } from '../system.ts';
-import { kmodBuiltin } from './builtin/kmod.ts';
 import { openBuiltins } from './builtin/table.ts';
 import type { ControlMessage } from './control-message.ts';
 import { openControlServer } from './control-socket.ts';
@@ -54,12 +53,11 @@ export async function openServices(system: System, options: ServicesOptions): Pr
   const started = system.clock.now();
   const ending = new AbortController();
   const globals = new Map<string, string>();
-  const builtins = openBuiltins(system);
-  const kmod = kmodBuiltin(requests);
+  const builtins = openBuiltins(system, requests);
   const host = systemRulesHost(system, {
     globals,
     signal: ending.signal,
-    builtin: (name) => (name === 'kmod' ? kmod : builtins(name)),
+    builtin: builtins,
     record: (device) => {
       const id = deviceId(device);
       return id === undefined ? undefined : readRecord(system, id);

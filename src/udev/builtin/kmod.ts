@@ -3,8 +3,8 @@
 import type { ModuleRequests } from '../module-requests.ts';
 import type { Builtin, BuiltinContext } from './builtin.ts';
 
-/** The MODALIAS is taken from the property as it is: quotes and blanks in it are no words (systemd issue 24715). */
-export function kmodBuiltin(requests: Pick<ModuleRequests, 'request'>): Builtin {
+/** Without `requests` nothing is loaded, as if no module were found. The MODALIAS is taken from the property as it is: quotes and blanks in it are no words (systemd issue 24715). */
+export function kmodBuiltin(requests?: Pick<ModuleRequests, 'request'>): Builtin {
   return {
     name: 'kmod',
     help: 'Kernel module loader',
@@ -18,7 +18,7 @@ export function kmodBuiltin(requests: Pick<ModuleRequests, 'request'>): Builtin 
       const modalias = properties.get('MODALIAS');
       const names = named.length > 0 ? named : modalias ? [modalias] : [];
       // A module that fails is told by the loader; the rules go on, as in udev.
-      await Promise.all(names.map((name) => requests.request(name, device.devpath)));
+      await Promise.all(names.map((name) => requests?.request(name, device.devpath)));
       return new Map();
     },
   };

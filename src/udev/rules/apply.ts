@@ -104,7 +104,7 @@ function perform(pending: Pending, state: EventState, signal: AbortSignal | unde
     host.log.debug({ code: 'builtin-failed', message: `${device.sysname}: Failed to run builtin '${argv.join(' ')}': ${messageOf(error)}` });
   };
   try {
-    const outcome = builtin.run({ system: host.system, device, properties: state.properties, action, ...(signal && { signal }) }, argv);
+    const outcome = builtin.run({ system: host.system, device, properties: state.properties, action, findDevice: host.deviceOf, ...(signal && { signal }) }, argv);
     return outcome instanceof Promise ? outcome.catch(failed) : outcome;
   } catch (error) {
     // A device that vanishes meanwhile must not cost the event.

@@ -21,6 +21,8 @@ export interface RulesHost {
   builtin(name: string): Builtin | undefined;
   /** `[subsystem/sysname]`. */
   lookup(subsystem: string, sysname: string): Device | undefined;
+  /** By its id (`deviceId`). */
+  readonly deviceOf: (id: string) => Device | undefined;
   /** The database's record of another device than the one of the event. */
   record(device: Device): DeviceRecord | undefined;
   userId(name: string): number | undefined;

@@ -7,7 +7,7 @@ import { codeOf, messageOf } from '../../errors.ts';
 import type { System } from '../../system.ts';
 import type { Builtin } from '../builtin/builtin.ts';
 import type { Device } from '../device.ts';
-import { deviceBySubsystem } from '../device-lookup.ts';
+import { deviceById, deviceBySubsystem } from '../device-lookup.ts';
 import { runProgramArgv } from '../program.ts';
 import type { ProgramResult } from '../program.ts';
 import { splitCommand } from '../program-words.ts';
@@ -58,6 +58,7 @@ export function systemRulesHost(system: System, options: SystemHostOptions = {})
       }
       return found;
     },
+    deviceOf: (id) => deviceById(system, id),
     lookup: (subsystem, sysname) => deviceBySubsystem(system, subsystem, sysname),
     userId: resolveUser,
     groupId: resolveGroup,

@@ -14,6 +14,7 @@ import { uaccessBuiltin } from '../../../src/udev/builtin/uaccess.ts';
 import { fixtureRoot, recordingLog } from '../../fixture-root.ts';
 import { fakeKmod } from '../fakes.ts';
 import { contextOf } from './plain-device.ts';
+import { openModuleRequests } from '../../../src/udev/module-requests.ts';
 
 function machine(script: FakeScript = {}) {
   const root = fixtureRoot({
@@ -24,8 +25,9 @@ function machine(script: FakeScript = {}) {
   symlinkSync(join(root, 'sys/bus/serio'), join(root, 'sys/devices/serio0/subsystem'));
   const log = recordingLog();
   const native = openFakeNative(script);
-  const context = (properties: Record<string, string> = {}) => contextOf(openSystem({ root, log, native }), '/devices/serio0/event0', { properties: new Map(Object.entries(properties)) });
-  return { root, log, native, context };
+  const system = openSystem({ root, log, native });
+  const context = (properties: Record<string, string> = {}) => contextOf(system, '/devices/serio0/event0', { properties: new Map(Object.entries(properties)) });
+  return { root, log, native, system, context };
 }
 
 describe('keyboard', () => {
@@ -82,9 +84,9 @@ describe('btrfs', () => {
 
 describe('kmod', () => {
   it('loads names, or the MODALIAS as it is, with the blacklist for all', async () => {
-    const { context, log } = machine();
+    const { context, log, system } = machine();
     const kmod = fakeKmod({ 'input:"a b"': [{ module: 'evdev' }], 'alias x': [{ module: 'x' }] });
-    const run = (argv: string[], properties = {}) => kmodBuiltin(kmod).run(context(properties), argv);
+    const run = (argv: string[], properties = {}) => kmodBuiltin(openModuleRequests(system, kmod)).run(context(properties), argv);
     expect([await run(['kmod', 'load'], { MODALIAS: 'input:"a b"' }), await run(['kmod', 'load', 'alias x', 'none']), await run(['kmod', 'load']), await run(['kmod', 'unload'])])
       .toEqual([new Map(), new Map(), new Map(), undefined]);
     expect(kmod.planned).toEqual(['input:"a b"', 'alias x', 'none'].map((name) => ({ name, useBlacklist: 'all' })));

@@ -62,6 +62,7 @@ export function fakeHost({ devices = DEVICES, files = {}, programs = {}, builtin
       return Promise.resolve(result);
     },
     builtin: (name) => builtins.find((builtin) => builtin.name === name),
+    deviceOf: () => undefined,
     lookup: (subsystem, sysname) => [...all.values()].find((each) => each.subsystem === subsystem && each.sysname === sysname),
     record: ({ devpath }) => records[devpath],
     userId: (name) => ({ root: 0, daemon: 1 })[name],
