@@ -3,6 +3,8 @@
 export type EventResult = {
   /** All properties after the rules, also those with a leading dot, which never reach the database. */
   readonly properties: ReadonlyMap<string, string>;
+  /** Those that rules and builtins set: what the database keeps (`E:`). None has a leading dot. */
+  readonly databaseProperties: ReadonlyMap<string, string>;
   /** Tags that the device ever had, and those that it has now. */
   readonly tags: ReadonlySet<string>;
   readonly currentTags: ReadonlySet<string>;

@@ -11,7 +11,7 @@ export type Pattern =
   | { readonly type: 'glob'; readonly values: readonly string[]; readonly globs: readonly boolean[] }
   /** `""`: nothing, or unset. `"?*"` has become its opposite by the parser (the operator is flipped). */
   | { readonly type: 'empty' }
-  /** `subsystem`, `bus` or `class` as the value of SUBSYSTEM(S): any of the three. */
+  /** `subsystem`, `bus` or `class` as the value of SUBSYSTEM: any of the three. */
   | { readonly type: 'subsystem' };
 
 /** A text with substitutions, cut at parse time: no scanning while events run. */
@@ -43,24 +43,27 @@ export type Token = {
   /** `{...}` of the key, as it is written; the option's name for OPTIONS. Cut into a format where udev substitutes in it. */
   readonly attr?: string;
   readonly attrFormat?: Format;
-  /** The text between the quotes, after unescaping. */
+  /** The text between the quotes, after unescaping; of OPTIONS and static_node what stands behind `=`. */
   readonly value: string;
   /** Of a match. */
   readonly pattern?: Pattern;
   readonly ignoreCase?: boolean;
   /** Of what substitutes in its value. */
   readonly format?: Format;
-  /** Of OWNER#, GROUP#, MODE#, link_priority and the mode of TEST. */
+  /** Of OWNER#, GROUP#, MODE#, link_priority, log_level (-1 for `reset`) and the mode of TEST. */
   readonly number?: number;
-  /** Of the key, from 1. */
+  /** Of the key, from 1, in the physical line `line`; that is the rule's where it is absent. */
   readonly column: number;
+  readonly line?: number;
 };
 
 export type RuleLine = {
   /** The file as it was given, for messages. */
   readonly file: string;
-  /** The physical line on which the rule begins, from 1. */
+  /** The physical line on which the rule ends, from 1: the one that udev's messages name. */
   readonly line: number;
+  /** Where it begins, when that is another one. */
+  readonly firstLine?: number;
   readonly label?: string;
   /** The index in `RuleFile.lines` of the line with the label; absent where there is no GOTO or its label is missing. */
   readonly goto?: number;
@@ -80,8 +83,11 @@ export type RuleSet = { readonly files: readonly RuleFile[] };
 /** What a rules file is blamed for. */
 export type RuleProblem = {
   readonly file: string;
+  /** The line that udev names: the last one of the rule. 0 where the file could not be read at all. */
   readonly line: number;
+  /** Of the key that is to blame, in the physical line `columnLine`; that is `line` where it is absent. */
   readonly column?: number;
+  readonly columnLine?: number;
   /** `error` costs the line or the file; `warning` at most a token; `style` nothing. */
   readonly severity: 'error' | 'warning' | 'style';
   /** The text of udevadm verify, without file and line. */
