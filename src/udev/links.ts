@@ -10,7 +10,7 @@ import type { Device } from './device.ts';
 import { deviceId } from './device.ts';
 import { normalDevName } from './link-name.ts';
 import { withLinkStack } from './link-stack.ts';
-import type { LinkClaim } from './link-stack.ts';
+import type { LinkClaim, LinkStack } from './link-stack.ts';
 
 /** The directory may go away under us when another device gives back its last link there. */
 const ATTEMPTS = 8;
@@ -69,33 +69,35 @@ function numberLink({ devnum }: LinkOwner): string {
 }
 
 async function take(system: System, claim: LinkClaim, link: string): Promise<void> {
-  if (link.startsWith(BY_DISKSEQ)) return attempt(system, link, () => point(system, link, claim.node));
-  try {
-    await withLinkStack(system, link, (stack) => {
-      const before = stack.best();
-      stack.put(claim);
-      // Among equals the one that asks now: also one that asks again, as udev does it.
-      const best = before && before.id !== claim.id && before.priority > claim.priority ? before : claim;
-      point(system, link, best.node);
-    });
-  } catch (error) {
-    logFailure(system, link, error);
-    // Where /run is full nobody knows of other claims. A link that nobody has yet is better than none.
-    if (['ENOSPC', 'EROFS', 'EDQUOT'].includes(codeOf(error) ?? '') && !hasEntry(system, link)) attempt(system, link, () => point(system, link, claim.node));
-  }
+  const pointTo = (node: string): void => attempt(system, link, () => point(system, link, node));
+  if (link.startsWith(BY_DISKSEQ)) return pointTo(claim.node);
+  const isClaimed = await claims(system, link, (stack) => {
+    const before = stack.best();
+    stack.put(claim);
+    // Among equals the one that asks now: also one that asks again, as udev does it.
+    pointTo(before && before.id !== claim.id && before.priority > claim.priority ? before.node : claim.node);
+  });
+  // Where /run is full nobody knows of other claims. A link that nobody has yet is better than none.
+  if (!isClaimed && !lstatSync(join(system.roots.dev, link), { throwIfNoEntry: false })) pointTo(claim.node);
 }
 
 async function release(system: System, claim: LinkClaim, link: string): Promise<void> {
   if (link.startsWith(BY_DISKSEQ)) return attempt(system, link, () => dropOwn(system, link, claim.node));
+  await claims(system, link, (stack) => {
+    stack.remove(claim.id);
+    const next = stack.best();
+    attempt(system, link, () => (next ? point(system, link, next.node) : drop(system, link)));
+  });
+}
+
+/** False, and a log record, where the claims cannot be had. */
+async function claims(system: System, link: string, work: (stack: LinkStack) => void): Promise<boolean> {
   try {
-    await withLinkStack(system, link, (stack) => {
-      stack.remove(claim.id);
-      const next = stack.best();
-      if (next) point(system, link, next.node);
-      else drop(system, link);
-    });
+    await withLinkStack(system, link, work);
+    return true;
   } catch (error) {
     logFailure(system, link, error);
+    return false;
   }
 }
 
@@ -144,10 +146,6 @@ function dropOwn(system: System, link: string, node: string): void {
   const path = join(system.roots.dev, link);
   const target = relative(dirname(path), join(system.roots.dev, node));
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true && readlinkSync(path) === target) drop(system, link);
-}
-
-function hasEntry(system: System, link: string): boolean {
-  return lstatSync(join(system.roots.dev, link), { throwIfNoEntry: false }) !== undefined;
 }
 
 function attempt(system: System, link: string, work: () => void): void {
