@@ -186,9 +186,9 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
     metrics.loads(request.result);
     onRequest(request);
   });
-  const fallbackDirectory = defaultRulesDirectory();
+  const defaultDirectory = defaultRulesDirectory();
   const rules = command.noRules ? undefined : openRuleStore(system, {
-    ...(fallbackDirectory === undefined ? {} : { fallbackDirectory }),
+    ...(defaultDirectory === undefined ? {} : { defaultDirectory }),
     ...(command.resolveNames === undefined ? {} : { resolveNames: command.resolveNames }),
   });
   const services = rules && await openServices(system, {

@@ -110,8 +110,8 @@ How (-c, -D, -N and -t as systemd-udevd has them; its -e and -s are accepted and
   -h, --help               Print this
   -V, --version            Print the version
 
-Rules are read from /etc, /run, /usr/local/lib, /usr/lib and /lib/udev/rules.d; where none has any, from our own
-default set. A change of them reloads; a file that is faulty then keeps the rules that it had.
+Rules are read from /etc, /run, /usr/local/lib, /usr/lib and /lib/udev/rules.d, and from our own default set where
+udev's own (50-udev-default.rules) are not there. A change of them reloads; a file that is faulty then keeps the rules that it had.
 
 $NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1 (sd_notify). SIGHUP, or a change of modprobe.d or of
 the module indexes, reloads. SIGTERM and SIGINT stop after the loads under way.

@@ -4,12 +4,15 @@ import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import type { ParseContext } from './rules/parse-context.ts';
 import type { RuleFile, RuleProblem, RuleSet } from './rules/rule.ts';
-import { loadRules } from './rules/rule-files.ts';
+import { listRulesFiles, loadRules, rulesDirectories } from './rules/rule-files.ts';
 import type { LoadedRules } from './rules/rule-files.ts';
 
+/** The file by which the rules of udev itself are recognised, in every distribution. */
+const STOCK_RULES = '50-udev-default.rules';
+
 export type RuleStoreOptions = Pick<ParseContext, 'resolveNames'> & {
-  /** Read where the machine's own directories have no rules at all. */
-  readonly fallbackDirectory?: string;
+  /** Rules for a machine without udev's own: the last of the directories where none of the others has STOCK_RULES. */
+  readonly defaultDirectory?: string;
 };
 
 export interface RuleStore {
@@ -54,9 +57,10 @@ export function openRuleStore(system: System, options: RuleStoreOptions = {}): R
   };
 }
 
-function load(system: System, { fallbackDirectory, ...context }: RuleStoreOptions): LoadedRules {
-  const loaded = loadRules(system, context);
-  return loaded.signature === '' && fallbackDirectory !== undefined ? loadRules(system, { ...context, directories: [fallbackDirectory] }) : loaded;
+function load(system: System, { defaultDirectory, ...context }: RuleStoreOptions): LoadedRules {
+  const directories = rulesDirectories(system);
+  const hasStockRules = listRulesFiles(directories, system.roots.config).some(({ name }) => name === STOCK_RULES);
+  return loadRules(system, { ...context, directories: hasStockRules || defaultDirectory === undefined ? directories : [...directories, defaultDirectory] });
 }
 
 function faultyFiles(problems: readonly RuleProblem[]): Set<string> {
