@@ -1,6 +1,6 @@
 // A device as sysfs shows it, read when asked and kept for the life of the object.
 
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 
 import { codeOf, FormatError, LimitError, messageOf } from '../errors.ts';
@@ -119,8 +119,10 @@ class SysfsDevice implements Device {
   }
 
   private linkName(name: string): string | undefined {
+    const path = `${this.syspath}/${name}`;
     try {
-      return basename(readlinkSync(`${this.syspath}/${name}`));
+      // Most devices have no driver, and an error costs ten times a look.
+      return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? basename(readlinkSync(path)) : undefined;
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       return undefined;

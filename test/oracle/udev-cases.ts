@@ -123,7 +123,7 @@ export const CORNERS: readonly string[] = [
   // IMPORT.
   'IMPORT{cmdline}="root"\nIMPORT{cmdline}="ro"\nIMPORT{cmdline}="console"\nIMPORT{cmdline}="empty"\nIMPORT{cmdline}="dash_key"\nIMPORT{cmdline}="none"', 'IMPORT{db}="DBKEY"\nIMPORT{db}="NO", ENV{X}="1"\nIMPORT{db}!="NO", ENV{Y}="1"',
   'IMPORT{program}="/bin/echo A=1", ENV{OK}="1"', 'IMPORT{program}!="/bin/echo A=1", ENV{OK}="1"', 'IMPORT{program}!="/bin/false", ENV{OK}="1"', 'IMPORT{program}="/bin/printf \'A=1\\nB=\\n=c\\nD = e \\n#F=1\\nG=\\"h i\\"\\nJ=\\"k\\nL=\'"',
-  'IMPORT{program}="/usr/bin/env -u UDEV_DATABASE_VERSION"', 'PROGRAM="/usr/bin/printenv DEVNAME", ENV{R}="$result"', 'ENV{.DOT}="1"\nPROGRAM="/usr/bin/printenv .DOT", ENV{R}="$result"', 'IMPORT{program}="/bin/printf \'A=\"\"\\nB=\"\\nC=\"x\\nD=\\"\\" \\n\'"', 'IMPORT{file}="/nothing", ENV{A}="1"', 'IMPORT{file}!="/nothing", ENV{A}="1"',
+  'IMPORT{program}="/usr/bin/env -u UDEV_DATABASE_VERSION"', 'PROGRAM="/usr/bin/printenv DEVNAME", ENV{R}="$result"', 'ENV{.DOT}="1"\nPROGRAM="/usr/bin/printenv .DOT", ENV{R}="$result"', 'IMPORT{program}="/bin/printf \'A=\\"\\"\\nB=\\"\\nC=\\"x\\nD=\\"\\" \\n\'"', 'IMPORT{file}="/nothing", ENV{A}="1"', 'IMPORT{file}!="/nothing", ENV{A}="1"',
   'PROGRAM="/bin/echo -e \'a\\\\tb  c*d\'", ENV{R}="$result", SYMLINK+="$result"', 'PROGRAM="/bin/echo \'a b\'c \\"d e\\"f", ENV{R}="%c"', 'PROGRAM!="/bin/false", ENV{R}="1"', 'PROGRAM="nothing", ENV{R}="1"', 'IMPORT{parent}="*", ENV{R}="1"', 'IMPORT{parent}!="*", ENV{R}="1"',
   // Freezing, and what clears.
   'SYMLINK:="a"\nSYMLINK+="b"\nSYMLINK="c"', 'RUN:="/a"\nRUN+="/b"', 'RUN+="/a"\nRUN+="/a"\nRUN{builtin}+="kmod load"', 'RUN+="/a"\nRUN="/b"', 'SYMLINK+="a b"\nSYMLINK="c"', 'TAG+="a"\nTAG="b"', 'TAG+="a"\nTAG-="a"\nTAG+="c"',
