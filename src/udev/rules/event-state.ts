@@ -117,6 +117,11 @@ export function finishEvent(state: EventState): EventResult {
   };
 }
 
+/** A group that may not even read the node would be of no use. */
+function defaultMode(group: number | undefined): number | undefined {
+  return group === undefined || group === 0 ? undefined : 0o660;
+}
+
 function firstProperties({ device, action, properties }: RuleEvent, { roots }: RulesHost): Map<string, string> {
   const first = properties === undefined ? kernelProperties(device, roots.dev) : new Map(properties);
   first.set('ACTION', action);
