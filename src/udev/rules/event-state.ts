@@ -112,7 +112,7 @@ export function fullProperties(result: Pick<EventResult, 'properties' | 'tags' |
 export function finishEvent(state: EventState): EventResult {
   const { properties, databaseProperties, tags, currentTags, links, linkPriority, name, owner, group, mode, seclabels, run, watch, dbPersist } = state;
   return {
-    properties, databaseProperties, tags, currentTags, links: [...links], linkPriority, name, owner, group, mode, seclabels,
+    properties, databaseProperties, tags, currentTags, links: [...links], linkPriority, name, owner, group, mode: mode ?? defaultMode(group), seclabels,
     run, watch, dbPersist,
   };
 }
