@@ -29,10 +29,10 @@ done`).join('\n')}
 vmctl put /tmp/sysfs /tmp/answers
 `;
 
-const CASES = Object.entries(BUILTIN_MACHINES).flatMap(([name, machine]) => ['6.12', '6.1'].map((series) => ({ name, machine, series })));
+const CASES = Object.entries(BUILTIN_MACHINES).flatMap(([name, machine]) => ['6.12', '6.1'].map((series) => [name, series, machine] as const));
 
-describe.each(CASES)('builtins on the machine $name, $series', ({ machine, series }) => {
-  it('are Debian\'s, for every device', async (context) => {
+describe.each(CASES)('builtins on the machine %s, %s', (_name, series, machine) => {
+  it('are Debian\'s, for every device that is not one of many alike', async (context) => {
     const reason = whyNoVm();
     if (reason !== undefined) return context.skip(reason);
     const kernel = await debianKernel(series);
