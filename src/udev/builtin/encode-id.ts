@@ -13,11 +13,6 @@ export function safeName(text: string): string {
   ));
 }
 
-/** The first step of safeName. */
-export function replaceWhitespace(text: string): string {
-  return text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '').replace(/[ \t\n\v\f\r]+/g, '_');
-}
-
 /** `\xNN` for each byte of ASCII that may not stand in a link, the backslash itself included: what udev calls _ENC. */
 export function encodeName(text: string): string {
   return text.replace(ALLOWED, (character) => [...Buffer.from(character)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''));
@@ -34,4 +29,8 @@ export function truncateBytes(text: string, bytes: number): string {
     end += character.length;
   }
   return text.slice(0, end);
+}
+
+function replaceWhitespace(text: string): string {
+  return text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '').replace(/[ \t\n\v\f\r]+/g, '_');
 }

@@ -31,15 +31,15 @@ const BUSES: Readonly<Record<string, BusStep>> = {
     path.add(`serio-${device.sysnum}`);
     return topOf(device, 'serio');
   },
-  pci: namedBus('pci', { root: true, compat: true }),
-  platform: namedBus('platform', { root: true, transport: true, compat: true }),
-  amba: namedBus('amba', { root: true, transport: true, compat: true }),
-  acpi: namedBus('acpi', { root: true, compat: true }),
-  xen: namedBus('xen', { root: true, compat: true }),
-  scm: namedBus('scm', { root: true, transport: true, compat: true }),
-  ccw: namedBus('ccw', { root: true, transport: true, compat: true }),
-  ccwgroup: namedBus('ccwgroup', { root: true, transport: true, compat: true }),
-  iucv: namedBus('iucv', { root: true, transport: true, compat: true }),
+  pci: namedBus('pci', { root: true }),
+  platform: namedBus('platform', { root: true, transport: true }),
+  amba: namedBus('amba', { root: true, transport: true }),
+  acpi: namedBus('acpi', { root: true }),
+  xen: namedBus('xen', { root: true }),
+  scm: namedBus('scm', { root: true, transport: true }),
+  ccw: namedBus('ccw', { root: true, transport: true }),
+  ccwgroup: namedBus('ccwgroup', { root: true, transport: true }),
+  iucv: namedBus('iucv', { root: true, transport: true }),
   // A virtio device has no address of its own: that of the device it sits on is enough.
   virtio(device, path) {
     path.hasTransport = true;
@@ -75,7 +75,7 @@ function tagOf(path: string): string {
   return path.replace(/[^0-9A-Za-z-]+/g, '_').replace(/^_|_$/g, '');
 }
 
-type BusTraits = { readonly root?: boolean; readonly transport?: boolean; readonly compat?: boolean };
+type BusTraits = { readonly root?: boolean; readonly transport?: boolean };
 
 /** A bus whose devices are named by their addresses. */
 function namedBus(bus: string, { root = false, transport = false }: BusTraits): BusStep {

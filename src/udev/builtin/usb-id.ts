@@ -7,7 +7,7 @@ import { codeOf, messageOf } from '../../errors.ts';
 import type { Device } from '../device.ts';
 import { ancestor } from './ancestors.ts';
 import type { Builtin, BuiltinContext, BuiltinOutcome } from './builtin.ts';
-import { encodeName, replaceWhitespace, safeName, truncateBytes } from './encode-id.ts';
+import { encodeName, safeName, truncateBytes } from './encode-id.ts';
 import { packedInterfaces } from './usb-descriptors.ts';
 
 export const usbId: Builtin = {
@@ -149,7 +149,7 @@ function scsiType(type: string): string {
 function serialOf(usbDevice: Device): string | undefined {
   const serial = usbDevice.attribute('serial');
   if (serial === undefined || /[^\x20-\x7f]|,/.test(serial)) return undefined;
-  return truncateBytes(safeName(replaceWhitespace(serial)), SERIAL_MAX) || undefined;
+  return truncateBytes(safeName(serial), SERIAL_MAX) || undefined;
 }
 
 /** Blanks are no name. */
