@@ -8,7 +8,7 @@ import type { ResolveNames } from './parse-context.ts';
 import type { Format, Operator, Token, TokenKey } from './rule.ts';
 import type { RawToken } from './scan.ts';
 
-/** What a token is made with: the rest of the parser's knowledge, and somewhere to complain. */
+/** What a token is made with: the rest of the parser's knowledge, somewhere to complain, and where the token goes. */
 export interface KeyContext {
   readonly resolveNames: ResolveNames;
   resolveUser(name: string): number | undefined;
@@ -18,31 +18,23 @@ export interface KeyContext {
   error(message: string): void;
   /** The line stays. */
   warn(message: string): void;
+  add(token: NewToken): void;
+  /** A token that has gone and still counts, among the effects of the line and where duplicates are looked for. */
+  addGhost(token: NewToken): void;
 }
 
-/** A token without its place. */
-export type KeyToken = Omit<Token, 'column' | 'line'>;
+/** A token that is being made. Thousands are, so that spreads would be half of all the time that parsing takes. */
+export type NewToken = { -readonly [Field in keyof Token]: Token[Field] };
 
-/** `ghost`: a token that has gone and still counts, among the effects of the line and where duplicates are looked for. */
-export type KeyResult = { readonly token: KeyToken } | { readonly ghost: KeyToken } | 'ignored' | 'bad-line';
-
-/** Reads one token, but GOTO and LABEL, which belong to the line. */
-export function parseKey(raw: RawToken, context: KeyContext): KeyResult {
+/** Reads one token, but GOTO and LABEL, which belong to the line. False, and an error said, where that costs the line. */
+export function parseKey(raw: RawToken, context: KeyContext): boolean {
   const { key, op } = raw;
-  if (raw.ignoreCase && !isMatch(op)) {
-    context.error(`Invalid prefix 'i' for '${key}'. The 'i' prefix can be specified only for '==' or '!=' operator.`);
-    return 'bad-line';
-  }
+  if (raw.ignoreCase && !isMatch(op)) return refuse(context, `Invalid prefix 'i' for '${key}'. The 'i' prefix can be specified only for '==' or '!=' operator.`);
   const spec = KEYS.get(key);
-  if (!spec) {
-    context.error(`Invalid key '${key}'.`);
-    return 'bad-line';
-  }
-  if (spec.attr === 'none' ? raw.attr !== undefined : spec.attr === 'needed' && (raw.attr ?? '') === '') return invalidAttribute(raw, context);
-  return spec.read({ ...raw, spec }, context);
+  if (!spec) return refuse(context, `Invalid key '${key}'.`);
+  if (spec.attr === 'none' ? raw.attr !== undefined : spec.attr === 'needed' && (raw.attr ?? '') === '') return refuseAttribute(raw, context);
+  return spec.read(raw, spec, context);
 }
-
-type Input = RawToken & { readonly spec: KeySpec };
 
 type KeySpec = {
   readonly attr: 'none' | 'needed' | 'optional';
@@ -52,7 +44,7 @@ type KeySpec = {
   readonly refused: readonly Operator[];
   /** Operators that are taken for `=`, and what the message says in their place. */
   readonly mapped?: { readonly from: readonly Operator[]; readonly takes: string };
-  readonly read: (input: Input, context: KeyContext) => KeyResult;
+  readonly read: (raw: RawToken, spec: KeySpec, context: KeyContext) => boolean;
 };
 
 const ASSIGNING: readonly Operator[] = ['=', '+=', '-=', ':='];
@@ -105,44 +97,77 @@ function isMatch(op: Operator): boolean {
 }
 
 /** A key that matches or assigns as its operator says, and nothing more. */
-function both(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  return isMatch(op) ? matching(input, op) : assigning(input, op, checkValue(input, context));
+function both(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  return isMatch(op) ? match(raw, spec, op, context) : assign(raw, spec, op, checkValue(raw, context), context);
 }
 
 /** What the operator means here. Undefined, and said, where the key does not take it. */
-function operatorOf({ key, op, spec }: Input, context: KeyContext): Operator | undefined {
+function operatorOf({ key, op }: RawToken, spec: KeySpec, context: KeyContext): Operator | undefined {
   if (spec.refused.includes(op)) {
     context.error(`Invalid operator for ${key}.`);
     return undefined;
   }
-  if (!spec.mapped?.from.includes(op)) return op;
+  if (spec.mapped === undefined || !spec.mapped.from.includes(op)) return op;
   context.warn(`${key} key takes ${spec.mapped.takes} operator, assuming '='.`);
   return '=';
 }
 
-function matching({ key, attr, value, ignoreCase, spec }: Input, op: Operator, attrFormat?: Format): KeyResult {
-  const token = {
-    key: spec.match ?? 'ACTION', ...matchValue(key, op, value), ...(attr !== undefined && { attr }), ...(attrFormat && { attrFormat }), value,
-    ...(ignoreCase && { ignoreCase }),
-  };
-  return { token };
+function newToken(key: TokenKey, op: Operator, value: string): NewToken {
+  return { key, op, value, column: 0 };
 }
 
-function assigning({ attr, value, spec }: Input, op: Operator, format: Format, attrFormat?: Format): KeyResult {
-  return { token: { key: spec.assign ?? 'ENV', op, ...(attr !== undefined && { attr }), ...(attrFormat && { attrFormat }), value, format } };
+function match(raw: RawToken, spec: KeySpec, op: Operator, context: KeyContext, attrFormat?: Format): true {
+  const matched = matchValue(raw.key, op, raw.value);
+  const token = newToken(spec.match ?? 'ACTION', matched.op, raw.value);
+  token.pattern = matched.pattern;
+  if (raw.attr !== undefined) token.attr = raw.attr;
+  if (attrFormat !== undefined) token.attrFormat = attrFormat;
+  if (raw.ignoreCase) token.ignoreCase = true;
+  context.add(token);
+  return true;
+}
+
+function assign(raw: RawToken, spec: KeySpec, op: Operator, format: Format, context: KeyContext, attrFormat?: Format): true {
+  return addFormatted(spec.assign ?? 'ENV', op, raw, format, context, attrFormat);
+}
+
+function addFormatted(key: TokenKey, op: Operator, raw: RawToken, format: Format | undefined, context: KeyContext, attrFormat?: Format): true {
+  const token = newToken(key, op, raw.value);
+  if (format !== undefined) token.format = format;
+  if (raw.attr !== undefined && KEYS_WITH_ATTRIBUTE.has(key)) token.attr = raw.attr;
+  if (attrFormat !== undefined) token.attrFormat = attrFormat;
+  context.add(token);
+  return true;
+}
+
+/** The attribute of IMPORT and RUN is part of the key of their tokens. */
+const KEYS_WITH_ATTRIBUTE: ReadonlySet<TokenKey> = new Set(['ENV', 'ATTR', 'SYSCTL', 'SECLABEL', 'TEST']);
+
+function addNumber(key: TokenKey, op: Operator, value: string, number: number, context: KeyContext): true {
+  const token = newToken(key, op, value);
+  token.number = number;
+  context.add(token);
+  return true;
 }
 
 /** The value cut into a format. What is wrong with it is said, and costs nothing. */
-function checkValue({ key, value }: Pick<Input, 'key' | 'value'>, context: KeyContext, isNeeded = false): Format {
-  const { format, problem = value === '' && isNeeded ? { position: 0, hint: 'empty value' } : undefined } = cutFormat(value);
+function checkValue({ key, value }: RawToken, context: KeyContext, isNeeded = false): Format {
+  if (value === '') {
+    if (isNeeded) context.warn(`Invalid value "" for ${key} (char 0: empty value), ignoring.`);
+    return NOTHING;
+  }
+  if (!hasSubstitution(value)) return [value];
+  const { format, problem } = cutFormat(value);
   if (problem) context.warn(`Invalid value "${value}" for ${key} ${describe(problem)}, ignoring.`);
   return format;
 }
 
+const NOTHING: Format = [];
+
 /** The same for the attribute of the key; undefined where it has nothing to substitute. */
-function checkAttribute({ key, attr = '' }: Input, context: KeyContext): Format | undefined {
+function checkAttribute({ key, attr = '' }: RawToken, context: KeyContext): Format | undefined {
   if (!hasSubstitution(attr)) return undefined;
   const { format, problem } = cutFormat(attr);
   if (problem) context.warn(`Invalid attribute "${attr}" for ${key} ${describe(problem)}, ignoring.`);
@@ -150,100 +175,102 @@ function checkAttribute({ key, attr = '' }: Input, context: KeyContext): Format 
 }
 
 /** What is not compared as a pattern has no case to ignore. */
-function takesNoCase({ key, ignoreCase }: Input, context: KeyContext): boolean {
-  if (ignoreCase) context.error(`Invalid prefix 'i' for ${key}.`);
-  return !ignoreCase;
+function takesNoCase({ key, ignoreCase }: RawToken, context: KeyContext): boolean {
+  return !ignoreCase || refuse(context, `Invalid prefix 'i' for ${key}.`);
 }
 
 function describe({ position, hint }: FormatProblem): string {
   return `(char ${position}: ${hint})`;
 }
 
-function invalidAttribute({ key }: Pick<RawToken, 'key'>, context: KeyContext): 'bad-line' {
-  context.error(`Invalid attribute for ${key}.`);
-  return 'bad-line';
+function refuse(context: KeyContext, message: string): false {
+  context.error(message);
+  return false;
 }
 
-function readName(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (isMatch(op)) return matching(input, op);
-  if (input.value === '%k') context.error('Ignoring NAME="%k", as it will take no effect.');
-  else if (input.value === '') context.error('Ignoring NAME="", as udev will not delete any network interfaces.');
-  else return assigning(input, op, checkValue(input, context));
-  return 'bad-line';
+function refuseAttribute({ key }: RawToken, context: KeyContext): false {
+  return refuse(context, `Invalid attribute for ${key}.`);
 }
 
-function readEnv(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (isMatch(op)) return matching(input, op);
-  if (isSettableProperty(input.attr ?? '')) return assigning(input, op, checkValue(input, context));
-  context.error(`Invalid ENV attribute. '${input.attr ?? ''}' cannot be set.`);
-  return 'bad-line';
+function readName(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (isMatch(op)) return match(raw, spec, op, context);
+  if (raw.value === '%k') return refuse(context, 'Ignoring NAME="%k", as it will take no effect.');
+  if (raw.value === '') return refuse(context, 'Ignoring NAME="", as udev will not delete any network interfaces.');
+  return assign(raw, spec, op, checkValue(raw, context), context);
 }
 
-function readTag(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  return isMatch(op) ? matching(input, op) : assigning(input, op, checkValue(input, context, true));
+function readEnv(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (isMatch(op)) return match(raw, spec, op, context);
+  if (!isSettableProperty(raw.attr ?? '')) return refuse(context, `Invalid ENV attribute. '${raw.attr ?? ''}' cannot be set.`);
+  return assign(raw, spec, op, checkValue(raw, context), context);
 }
 
-function readConst(input: Input, context: KeyContext): KeyResult {
-  if (!['arch', 'virt', 'cvm'].includes(input.attr ?? '')) return invalidAttribute(input, context);
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (input.attr === 'cvm') context.warn('CONST{cvm} is documented, but udev up to 257 drops the line.');
-  return matching(input, op);
+function readTag(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  return isMatch(op) ? match(raw, spec, op, context) : assign(raw, spec, op, checkValue(raw, context, true), context);
 }
 
-function readSubsystem(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (input.value === 'bus' || input.value === 'class') context.warn(`"${input.value}" must be specified as "subsystem".`);
-  return matching(input, op);
+function readConst(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  if (!CONSTANTS.includes(raw.attr ?? '')) return refuseAttribute(raw, context);
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (raw.attr === 'cvm') context.warn('CONST{cvm} is documented, but udev up to 257 drops the line.');
+  return match(raw, spec, op, context);
 }
 
-function readAttribute(input: Input, context: KeyContext): KeyResult {
-  const attrFormat = checkAttribute(input, context);
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (isMatch(op)) return matching(input, op, attrFormat);
-  const format = checkValue(input, context);
+const CONSTANTS = ['arch', 'virt', 'cvm'];
+
+function readSubsystem(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (raw.value === 'bus' || raw.value === 'class') context.warn(`"${raw.value}" must be specified as "subsystem".`);
+  return match(raw, spec, op, context);
+}
+
+function readAttribute(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const attrFormat = checkAttribute(raw, context);
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (isMatch(op)) return match(raw, spec, op, context, attrFormat);
   // udev writes to the file of that very name, `$` and all.
-  return assigning(input, op, format, input.key === 'ATTR' ? undefined : attrFormat);
+  return assign(raw, spec, op, checkValue(raw, context), context, raw.key === 'ATTR' ? undefined : attrFormat);
 }
 
-function readAttrs(input: Input, context: KeyContext): KeyResult {
-  const attrFormat = checkAttribute(input, context);
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  if (input.attr?.startsWith('device/')) context.warn('\'device\' link may not be available in future kernels.');
-  if (input.attr?.includes('../')) context.warn('Direct reference to parent sysfs directory, may break in future kernels.');
-  return matching(input, op, attrFormat);
+function readAttrs(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const attrFormat = checkAttribute(raw, context);
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  if (raw.attr?.startsWith('device/')) context.warn('\'device\' link may not be available in future kernels.');
+  if (raw.attr?.includes('../')) context.warn('Direct reference to parent sysfs directory, may break in future kernels.');
+  return match(raw, spec, op, context, attrFormat);
 }
 
-function readTest(input: Input, context: KeyContext): KeyResult {
-  const { value } = input;
-  const attr = input.attr === '' ? undefined : input.attr;
+function readTest(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const attr = raw.attr === '' ? undefined : raw.attr;
   const mode = attr === undefined ? undefined : parseMode(attr);
-  if (typeof mode === 'string') {
-    context.error(`Failed to parse mode '${attr ?? ''}': ${ERRNO_TEXTS[mode]}`);
-    return 'bad-line';
-  }
-  const format = checkValue(input, context, true);
-  if (!takesNoCase(input, context)) return 'bad-line';
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  return { token: { key: 'TEST', op, ...(attr !== undefined && { attr }), value, format, ...(mode !== undefined && { number: mode }) } };
+  if (typeof mode === 'string') return refuse(context, `Failed to parse mode '${attr ?? ''}': ${ERRNO_TEXTS[mode]}`);
+  const format = checkValue(raw, context, true);
+  if (!takesNoCase(raw, context)) return false;
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  const token = newToken('TEST', op, raw.value);
+  token.format = format;
+  if (attr !== undefined) token.attr = attr;
+  if (mode !== undefined) token.number = mode;
+  context.add(token);
+  return true;
 }
 
-function readProgram(input: Input, context: KeyContext): KeyResult {
-  const format = checkValue(input, context, true);
-  if (!takesNoCase(input, context)) return 'bad-line';
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  return { token: { key: 'PROGRAM', op: op === '!=' ? '!=' : '==', value: input.value, format } };
+function readProgram(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const format = checkValue(raw, context, true);
+  if (!takesNoCase(raw, context)) return false;
+  const op = operatorOf(raw, spec, context);
+  return op !== undefined && addFormatted('PROGRAM', op === '!=' ? '!=' : '==', raw, format, context);
 }
 
 const IMPORTS: ReadonlyMap<string, TokenKey> = new Map([
@@ -251,17 +278,18 @@ const IMPORTS: ReadonlyMap<string, TokenKey> = new Map([
   ['parent', 'IMPORT{parent}'],
 ]);
 
-function readImport(input: Input, context: KeyContext): KeyResult {
-  const format = checkValue(input, context, true);
-  if (!takesNoCase(input, context)) return 'bad-line';
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  let key = IMPORTS.get(input.attr ?? '');
-  if (!key) return invalidAttribute(input, context);
-  if (key === 'IMPORT{program}' && isBuiltin(input.value, context)) key = 'IMPORT{builtin}';
-  else if (key === 'IMPORT{builtin}' && input.value !== '' && !isBuiltin(input.value, context)) context.warn(`Unknown builtin command: ${input.value}${confusedWith(input.value, context)}`);
+function readImport(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const { value } = raw;
+  const format = checkValue(raw, context, true);
+  if (!takesNoCase(raw, context)) return false;
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  let key = IMPORTS.get(raw.attr ?? '');
+  if (!key) return refuseAttribute(raw, context);
+  if (key === 'IMPORT{program}' && isBuiltin(value, context)) key = 'IMPORT{builtin}';
+  else if (key === 'IMPORT{builtin}' && value !== '' && !isBuiltin(value, context)) context.warn(`Unknown builtin command: ${value}${confusedWith(value, context)}`);
   const isLiteral = key === 'IMPORT{db}' || key === 'IMPORT{cmdline}';
-  return { token: { key, op: op === '!=' ? '!=' : '==', value: input.value, ...(!isLiteral && { format }) } };
+  return addFormatted(key, op === '!=' ? '!=' : '==', raw, isLiteral ? undefined : format, context);
 }
 
 /** Its first word names one. It runs as a failed one where it does not: a rule for another udev is no wrong rule. */
@@ -280,60 +308,54 @@ function firstWord(command: string): string {
   return /[^ \t\n\r]+/.exec(command)?.[0] ?? '';
 }
 
-function readOptions(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  const option = parseOption(input.value);
-  switch (option.type) {
-    case 'option': return { token: { op: op === '+=' ? '=' : op, ...option.token } };
-    case 'error':
-      context.error(option.message);
-      return 'bad-line';
-    case 'unknown':
-      context.warn(`Invalid value for OPTIONS key, ignoring: '${input.value}'`);
-      return 'ignored';
-  }
+function readOptions(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  const option = parseOption(raw.value);
+  if (option.type === 'error') return refuse(context, option.message);
+  if (option.type === 'unknown') context.warn(`Invalid value for OPTIONS key, ignoring: '${raw.value}'`);
+  else context.add({ op: op === '+=' ? '=' : op, column: 0, ...option.token });
+  return true;
 }
 
-function readOwner(input: Input, context: KeyContext): KeyResult {
-  const { value } = input;
-  const isUser = input.key === 'OWNER';
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
+function readOwner(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const { value } = raw;
+  const isUser = raw.key === 'OWNER';
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
   const key = isUser ? 'OWNER#' : 'GROUP#';
   const id = parseId(value);
-  if (id !== undefined) return { token: { key, op, value, number: id } };
+  if (id !== undefined) return addNumber(key, op, value, id, context);
   // `[subsystem/name]attribute` is the other thing that is only known when the rule runs.
   const isPlain = !hasSubstitution(value) && !value.startsWith('[');
-  if (!isPlain || context.resolveNames === 'late') return assigning(input, op, checkValue(input, context));
-  if (context.resolveNames === 'never') return { ghost: { key, op, value } };
-  const found = isUser ? context.resolveUser(value) : context.resolveGroup(value);
-  if (found !== undefined) return { token: { key, op, value, number: found } };
-  context.warn(`Unknown ${isUser ? 'user' : 'group'} '${value}', ignoring.`);
-  return { ghost: { key, op, value } };
+  if (!isPlain || context.resolveNames === 'late') return assign(raw, spec, op, checkValue(raw, context), context);
+  const found = context.resolveNames === 'never' ? undefined : isUser ? context.resolveUser(value) : context.resolveGroup(value);
+  if (found !== undefined) return addNumber(key, op, value, found, context);
+  if (context.resolveNames !== 'never') context.warn(`Unknown ${isUser ? 'user' : 'group'} '${value}', ignoring.`);
+  context.addGhost(newToken(key, op, value));
+  return true;
 }
 
-function readMode(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  const mode = parseMode(input.value);
-  if (typeof mode === 'number') return { token: { key: 'MODE#', op, value: input.value, number: mode } };
-  return assigning(input, op, checkValue(input, context, true));
+function readMode(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  const mode = parseMode(raw.value);
+  return typeof mode === 'number' ? addNumber('MODE#', op, raw.value, mode, context) : assign(raw, spec, op, checkValue(raw, context, true), context);
 }
 
-function readSeclabel(input: Input, context: KeyContext): KeyResult {
-  const format = checkValue(input, context, true);
-  const op = operatorOf(input, context);
-  return op === undefined ? 'bad-line' : assigning(input, op, format);
+function readSeclabel(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const format = checkValue(raw, context, true);
+  const op = operatorOf(raw, spec, context);
+  return op !== undefined && assign(raw, spec, op, format, context);
 }
 
-function readRun(input: Input, context: KeyContext): KeyResult {
-  const op = operatorOf(input, context);
-  if (op === undefined) return 'bad-line';
-  const format = checkValue(input, context, true);
-  const { attr, value } = input;
-  if (attr === undefined || attr === 'program') return { token: { key: 'RUN{program}', op, value, format } };
-  if (attr !== 'builtin') return invalidAttribute(input, context);
+function readRun(raw: RawToken, spec: KeySpec, context: KeyContext): boolean {
+  const op = operatorOf(raw, spec, context);
+  if (op === undefined) return false;
+  const format = checkValue(raw, context, true);
+  const { attr, value } = raw;
+  if (attr === undefined || attr === 'program') return addFormatted('RUN{program}', op, raw, format, context);
+  if (attr !== 'builtin') return refuseAttribute(raw, context);
   if (value !== '' && !isBuiltin(value, context)) context.warn(`Unknown builtin command '${value}', ignoring.${confusedWith(value, context)}`);
-  return { token: { key: 'RUN{builtin}', op, value, format } };
+  return addFormatted('RUN{builtin}', op, raw, format, context);
 }

@@ -1,9 +1,11 @@
 // Reads a rules file: its lines in order, each with its tokens in the order in which udev runs them.
 
+import { isAscii } from 'node:buffer';
+
 import { LimitError } from '../../errors.ts';
 import { OPTION_ORDER } from './assignments.ts';
 import { checkTokens } from './check.ts';
-import { type KeyContext, type KeyToken, parseKey } from './keys.ts';
+import { type KeyContext, type NewToken, parseKey } from './keys.ts';
 import { cutLines, placeOf, type SourceLine } from './lex.ts';
 import { BUILTIN_NAMES, Complaints, type ParseContext } from './parse-context.ts';
 import type { LineEffect, RuleFile, RuleLine, RuleProblem, Token, TokenKey } from './rule.ts';
@@ -28,11 +30,12 @@ export const RULES_FILE_MAX = 16 << 20;
  */
 export function parseRules(input: Uint8Array | string, file: string, context: ParseContext = {}): ParsedRules {
   // One character a byte: udev's limits and columns are in bytes.
-  const text = (typeof input === 'string' ? Buffer.from(input, 'utf8') : Buffer.from(input.buffer, input.byteOffset, input.length)).toString('latin1');
+  const bytes = typeof input === 'string' ? Buffer.from(input, 'utf8') : Buffer.from(input.buffer, input.byteOffset, input.length);
+  const text = bytes.toString('latin1');
   if (text.length > RULES_FILE_MAX) throw new LimitError({ file, limit: 'RULES_FILE_MAX', maximum: RULES_FILE_MAX, actual: text.length });
   const complaints = new Complaints(file);
   const { lines, overlong } = cutLines(text);
-  const reader = new LineReader(complaints, context, !NON_ASCII.test(text));
+  const reader = new LineReader(complaints, context, isAscii(bytes));
   const drafts: Draft[] = [];
   for (const source of lines) {
     const draft = reader.read(source);
@@ -88,6 +91,9 @@ class LineReader {
   private readonly isAscii: boolean;
   private source: SourceLine = { text: '', line: 0, pieces: [] };
   private offset = 0;
+  private tokens: Token[] = [];
+  private ghosts: Token[] = [];
+  private effects = 0;
 
   constructor(complaints: Complaints, context: ParseContext, isAscii: boolean) {
     this.complaints = complaints;
@@ -101,6 +107,8 @@ class LineReader {
       builtins: context.builtins ?? BUILTIN_NAMES,
       error: (message) => this.complaints.add('error', message, this.source, this.offset),
       warn: (message) => this.complaints.add('warning', message, this.source, this.offset),
+      add: (token) => void this.tokens.push(this.place(token)),
+      addGhost: (token) => void this.ghosts.push(this.place(token)),
     };
   }
 
@@ -113,11 +121,11 @@ class LineReader {
       return undefined;
     }
     const { text } = source;
-    const tokens: Token[] = [];
-    const ghosts: Token[] = [];
+    this.tokens = [];
+    this.ghosts = [];
+    this.effects = 0;
     let label: string | undefined;
     let goto: string | undefined;
-    let effects = 0;
     for (let at = 0, count = 0; ; count++) {
       const start = skipDelimiters(text, at);
       this.offset = start;
@@ -129,23 +137,19 @@ class LineReader {
         return undefined;
       }
       at = raw.end;
-      const read = this.decode(raw);
-      if (read.key === 'GOTO' || read.key === 'LABEL') {
-        if (!this.takesJump(read)) return undefined;
-        if (read.key === 'LABEL') {
+      this.decode(raw);
+      if (raw.key === 'GOTO' || raw.key === 'LABEL') {
+        if (!this.takesJump(raw)) return undefined;
+        if (raw.key === 'LABEL') {
           if (label !== undefined) this.keys.warn(`Contains multiple LABEL keys, ignoring LABEL="${label}".`);
-          label = read.value;
-        } else if (goto !== undefined) this.keys.warn(`Contains multiple GOTO keys, ignoring GOTO="${read.value}".`);
-        else goto = read.value;
+          label = raw.value;
+        } else if (goto !== undefined) this.keys.warn(`Contains multiple GOTO keys, ignoring GOTO="${raw.value}".`);
+        else goto = raw.value;
         continue;
       }
-      const result = parseKey(read, this.keys);
-      if (result === 'bad-line') return undefined;
-      if (result === 'ignored') continue;
-      const token = this.place('token' in result ? result.token : result.ghost, start);
-      effects |= EFFECT_OF.get(token.key) ?? 0;
-      ('token' in result ? tokens : ghosts).push(token);
+      if (!parseKey(raw, this.keys)) return undefined;
     }
+    const { tokens, ghosts, effects } = this;
     if (effects === 0 && label === undefined && goto === undefined) {
       this.complaints.add('warning', 'The line has no effect, ignoring.', source);
       return undefined;
@@ -161,9 +165,11 @@ class LineReader {
   }
 
   /** From bytes to characters. Values may have become bytes beyond ASCII by their escapes. */
-  private decode(raw: RawToken): RawToken {
-    if (this.isAscii && !NON_ASCII.test(raw.value)) return raw;
-    return { ...raw, key: fromBytes(raw.key), attr: raw.attr === undefined ? undefined : fromBytes(raw.attr), value: fromBytes(raw.value) };
+  private decode(raw: RawToken): void {
+    if (NON_ASCII.test(raw.value)) raw.value = fromBytes(raw.value);
+    if (this.isAscii) return;
+    raw.key = fromBytes(raw.key);
+    if (raw.attr !== undefined) raw.attr = fromBytes(raw.attr);
   }
 
   /** Whether a GOTO or LABEL is written as one. */
@@ -176,11 +182,18 @@ class LineReader {
     return false;
   }
 
-  private place(token: KeyToken, offset: number): Token {
+  /** Puts in where the token is, and counts what it is for. */
+  private place(token: NewToken): Token {
+    this.effects |= EFFECT_OF.get(token.key) ?? 0;
     const { line, pieces } = this.source;
-    if (pieces.length <= 1) return { ...token, column: offset + (pieces[0]?.column ?? 1) };
-    const place = placeOf(pieces, offset);
-    return { ...token, column: place.column, ...(place.line !== line && { line: place.line }) };
+    if (pieces.length <= 1) {
+      token.column = this.offset + (pieces[0]?.column ?? 1);
+      return token;
+    }
+    const place = placeOf(pieces, this.offset);
+    token.column = place.column;
+    if (place.line !== line) token.line = place.line;
+    return token;
   }
 }
 
@@ -194,14 +207,18 @@ function isResultFirst(tokens: readonly Token[]): boolean {
   return result >= 0 && tokens.some(({ key }, place) => key === 'PROGRAM' && place > result);
 }
 
-/** Stably, by kind: in place, since lines are short. */
+/** Stably, by kind: in place, since lines are short, and sorted already as a rule. */
 function sortTokens(tokens: Token[]): Token[] {
-  return tokens.sort((a, b) => orderOf(a) - orderOf(b));
+  for (let i = 1; i < tokens.length; i++) {
+    if (orderOf(tokens[i - 1]) > orderOf(tokens[i])) return tokens.sort((a, b) => orderOf(a) - orderOf(b));
+  }
+  return tokens;
 }
 
-function orderOf({ key, attr }: Token): number {
-  const order = (ORDER.get(key) ?? 0) * OPTIONS_MAX;
-  return key === 'OPTIONS' ? order + OPTION_ORDER.indexOf(attr === 'nowatch' ? 'watch' : attr ?? '') : order;
+function orderOf(token: Token | undefined): number {
+  if (!token) return 0;
+  const order = (ORDER.get(token.key) ?? 0) * OPTIONS_MAX;
+  return token.key === 'OPTIONS' ? order + OPTION_ORDER.indexOf(token.attr === 'nowatch' ? 'watch' : token.attr ?? '') : order;
 }
 
 const OPTIONS_MAX = 16;
@@ -233,10 +250,14 @@ function checkDrafts(drafts: readonly Draft[], complaints: Complaints): void {
 }
 
 function lineOf({ source, label, target, tokens, effects }: Draft, places: ReadonlyMap<Draft, number>, file: string): RuleLine {
-  const firstLine = source.pieces[0]?.line ?? source.line;
   const goto = target && places.get(target);
-  return {
-    file, line: source.line, ...(firstLine !== source.line && { firstLine }), ...(label !== undefined && { label }), ...(goto !== undefined && { goto }),
-    tokens, effects: EFFECTS[(goto === undefined ? effects : effects | ALWAYS) & (ALWAYS | NODE | NAME)] ?? [],
-  };
+  const bits = goto === undefined ? effects : effects | ALWAYS;
+  const line: NewLine = { file, line: source.line, tokens, effects: EFFECTS[bits & (ALWAYS | NODE | NAME)] ?? [] };
+  const firstLine = source.pieces[0]?.line ?? source.line;
+  if (firstLine !== source.line) line.firstLine = firstLine;
+  if (label !== undefined) line.label = label;
+  if (goto !== undefined) line.goto = goto;
+  return line;
 }
+
+type NewLine = { -readonly [Field in keyof RuleLine]: RuleLine[Field] };

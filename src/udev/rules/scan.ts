@@ -3,11 +3,11 @@
 import type { Operator } from './rule.ts';
 
 export type RawToken = {
-  readonly key: string;
-  readonly attr: string | undefined;
+  key: string;
+  attr: string | undefined;
   readonly op: Operator;
   /** Unescaped. */
-  readonly value: string;
+  value: string;
   /** `i"..."` */
   readonly ignoreCase: boolean;
   /** Offset of the first character of the key, and behind the closing quote. */
@@ -24,6 +24,12 @@ export function skipDelimiters(text: string, from: number): number {
 
 /** The token that begins at `start`, or undefined where there is none. `text` has one character a byte. */
 export function scanToken(text: string, start: number): RawToken | undefined {
+  COMMON.lastIndex = start;
+  const common = COMMON.exec(text);
+  if (common) {
+    const [, key = '', attr, op = '', value = ''] = common;
+    return { key, attr, op: op as Operator, value, ignoreCase: false, start, end: COMMON.lastIndex };
+  }
   let at = keyEnd(text, start);
   const key = text.slice(start, at);
   let attr: string | undefined;
@@ -74,6 +80,9 @@ export function unescapeC(text: string): string | undefined {
   }
   return result;
 }
+
+/** A token as nearly all are. It says nothing that the code behind it would not: one native step is faster than many. */
+const COMMON = /([A-Z]+)(?:\{([^}]*)\})?(==|!=|\+=|-=|:=|=)"([^"\\]*)"/y;
 
 const COMMA = 0x2c;
 const QUOTE = 0x22;
