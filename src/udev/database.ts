@@ -1,6 +1,6 @@
 // The database of devices, /run/udev/data: one file a device, which libudev's programs read while we write.
 
-import { chmodSync, closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, LimitError, messageOf } from '../errors.ts';
@@ -27,6 +27,8 @@ export function databaseDirectory(system: System): string {
 export function readRecord(system: System, id: string): DeviceRecord | undefined {
   if (!isDeviceId(id)) return undefined;
   const path = join(databaseDirectory(system), id);
+  // Nearly all devices of a coldplug have none: not worth an error.
+  if (!existsSync(path)) return undefined;
   try {
     return parseRecord(readBounded(path), path);
   } catch (error) {
