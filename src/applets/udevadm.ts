@@ -16,6 +16,8 @@ type Subcommand = {
 
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'info', summary: 'Query sysfs or the udev database', load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
+  { name: 'control', summary: 'Control the udev daemon', load: async () => (await import('./udevadm-control.ts')).udevadmControl },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
 ];
