@@ -11,7 +11,7 @@ import { loadKoffi } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 import type { Errno, Native, Utsname } from './native.ts';
 import { MFD_CLOEXEC } from './native.ts';
-import { openUeventSocket, sendUevent, sendUnixDatagram } from './netlink.ts';
+import { openUeventSocket, sendUnixDatagram, ueventSender } from './netlink.ts';
 import { renameInterface } from './rtnetlink.ts';
 import { connectSeqpacket, openSeqpacketServer } from './seqpacket.ts';
 import { syscallNumber } from './syscalls.ts';
@@ -75,7 +75,7 @@ export function openLibc(): Native {
     seekEnd: (fd) => errnoOf(libc.call(libc.function('lseek', 'long', ['int', 'long', 'int']), fd, 0, SEEK_END)),
     openUeventSocket: (options) => openUeventSocket(libc, options),
     sendUnixDatagram: (path, data) => sendUnixDatagram(libc, path, data),
-    sendUevent: (data, groups) => sendUevent(libc, data, groups),
+    sendUevent: ueventSender(libc),
     get xz() {
       return codecs.xz();
     },

@@ -16,7 +16,9 @@ type Subcommand = {
 
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'info', summary: 'Query sysfs or the udev database', load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
+  { name: 'control', summary: 'Control the udev daemon', load: async () => (await import('./udevadm-control.ts')).udevadmControl },
   { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
   { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },

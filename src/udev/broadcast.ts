@@ -21,6 +21,9 @@ const HEADER_SIZE = 40;
 const VERSION_PROPERTY = 'UDEV_DATABASE_VERSION';
 const VERSION = '1';
 
+const NO_KEY = /[=\n\0]/;
+const ENDS_VALUE = /[\n\0]/;
+
 export type Broadcast = {
   readonly subsystem: string | undefined;
   readonly devtype: string | undefined;
@@ -32,11 +35,11 @@ export type Broadcast = {
 
 /** The message. Throws LimitError when it is longer than BROADCAST_MAX. */
 export function formatBroadcast({ subsystem, devtype, tags, properties }: Broadcast): Uint8Array {
-  const texts = [`${VERSION_PROPERTY}=${VERSION}`];
+  let text = `${VERSION_PROPERTY}=${VERSION}\0`;
   for (const [key, value] of properties) {
-    if (key !== '' && key !== VERSION_PROPERTY && !/[=\n\0]/.test(key)) texts.push(`${key}=${value.split(/[\n\0]/, 1)[0] ?? ''}`);
+    if (key !== '' && key !== VERSION_PROPERTY && !NO_KEY.test(key)) text += `${key}=${ENDS_VALUE.test(value) ? value.split(ENDS_VALUE, 1)[0] : value}\0`;
   }
-  const body = Buffer.from(texts.map((text) => `${text}\0`).join(''));
+  const body = Buffer.from(text);
   if (body.length > BROADCAST_MAX - HEADER_SIZE) {
     throw new LimitError({ file: 'broadcast', limit: 'BROADCAST_MAX', maximum: BROADCAST_MAX, actual: HEADER_SIZE + body.length });
   }
@@ -54,12 +57,17 @@ export function formatBroadcast({ subsystem, devtype, tags, properties }: Broadc
 
 /** The 64 bits by which a monitor's kernel filter asks for a tag: four bits each, with false hits and no misses. */
 export function tagBloom(tags: Iterable<string>): bigint {
-  let bits = 0n;
+  let upper = 0;
+  let lower = 0;
   for (const tag of tags) {
     const hash = murmurHash2(tag);
-    for (const shift of [0, 6, 12, 18]) bits |= 1n << BigInt((hash >>> shift) & 63);
+    for (let shift = 0; shift <= 18; shift += 6) {
+      const bit = (hash >>> shift) & 63;
+      if (bit < 32) lower |= 1 << bit;
+      else upper |= 1 << (bit - 32);
+    }
   }
-  return bits;
+  return (BigInt(upper >>> 0) << 32n) | BigInt(lower >>> 0);
 }
 
 /**

@@ -48,6 +48,6 @@ export function deviceId(device: Pick<Device, 'devnum' | 'ifindex' | 'subsystem'
   if (ifindex !== undefined) return `n${ifindex}`;
   if (subsystem === undefined) return undefined;
   if (subsystem !== 'drivers') return `+${subsystem}:${sysname.replaceAll('/', '!')}`;
-  const bus = /^\/bus\/([^/]+)\/drivers\//.exec(devpath)?.[1];
+  const bus = /^\/bus\/([^/]+)\/drivers(?:\/|$)/.exec(devpath)?.[1];
   return `+drivers:${bus === undefined ? '' : `${bus}:`}${sysname.replaceAll('/', '!')}`;
 }

@@ -12,6 +12,8 @@ import type { Uevent } from './uevent.ts';
 
 /** A machine of DEVICES_MAX devices with 400 bytes each stays below. */
 export const JOURNAL_MAX = 128 * 1024 * 1024;
+/** How long what was noted waits to be written. A daemon that is killed meanwhile has these events once more. */
+const WRITE_MS = 100;
 /** Lines that tell nothing any more are kept up to this number, or as many as there are devices. */
 const STALE_MAX = 4096;
 
@@ -21,7 +23,7 @@ const STALE_MAX = 4096;
  */
 export interface Journal {
   readonly devices: ReadonlyMap<string, KnownDevice>;
-  /** After an event was handled. Written when the event loop turns, so that many cost one write. */
+  /** After an event was handled. Written a moment later, so that many cost one write. */
   note(event: Uevent): void;
   /** Writes what is noted. */
   flush(): void;
@@ -61,7 +63,7 @@ export function openJournal(system: System): Journal {
     unwritten.push(line);
     if (scheduled) return;
     scheduled = true;
-    setImmediate(flush);
+    setTimeout(flush, WRITE_MS).unref();
   };
 
   return {
@@ -75,10 +77,16 @@ export function openJournal(system: System): Journal {
       const device = knownDevice(event);
       const before = devices.get(event.devpath);
       devices.set(event.devpath, device);
-      if (!before || lineOf(before) !== lineOf(device)) write(lineOf(device));
+      if (!before || !isSame(before, device)) write(lineOf(device));
     },
     flush,
   };
+}
+
+function isSame(a: KnownDevice, b: KnownDevice): boolean {
+  if (a.subsystem !== b.subsystem || a.properties.size !== b.properties.size) return false;
+  for (const [key, value] of a.properties) if (b.properties.get(key) !== value) return false;
+  return true;
 }
 
 function lineOf({ devpath, subsystem, properties }: KnownDevice): string {

@@ -12,11 +12,15 @@ export type KnownDevice = {
 };
 
 /** Of an event and not of its device. */
-const OF_THE_EVENT = /^(?:ACTION|SEQNUM|DEVPATH_OLD|SYNTH_.*)$/;
+function isOfTheEvent(key: string): boolean {
+  return key === 'ACTION' || key === 'SEQNUM' || key === 'DEVPATH_OLD' || key.startsWith('SYNTH_');
+}
 
 /** What is worth knowing of a device after an event. */
 export function knownDevice({ devpath, subsystem, properties }: Uevent): KnownDevice {
-  return { devpath, subsystem, properties: new Map([...properties].filter(([key]) => !OF_THE_EVENT.test(key))) };
+  const kept = new Map<string, string>();
+  for (const [key, value] of properties) if (!isOfTheEvent(key)) kept.set(key, value);
+  return { devpath, subsystem, properties: kept };
 }
 
 /**

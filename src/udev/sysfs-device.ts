@@ -9,8 +9,9 @@ import type { Device, DeviceNumber } from './device.ts';
 import { isSafeName, readAttribute, readText } from './sysfs-attribute.ts';
 import { parseUeventFile } from './uevent.ts';
 
-/** Attributes below the directory of a device (`power/control`, `queue/rotational`) are listed one level deep, as `info -a` does. */
+/** Attributes are also in directories below that of the device (`power/control`, `mq/0/cpu_list`). */
 const ATTRIBUTES_MAX = 4096;
+const ATTRIBUTE_DEPTH_MAX = 16;
 
 /**
  * The device at a devpath, which need not exist: one that has gone answers from its last message alone. `properties` are those of a message;
@@ -170,13 +171,13 @@ function parseNumber(text: string | undefined): number | undefined {
 }
 
 /** Files and known links, those of plain directories with their path; a directory with a `uevent` is another device. */
-function namesBelow(directory: string, prefix: string): string[] {
+function namesBelow(directory: string, prefix: string, depth = 0): string[] {
   const names: string[] = [];
   for (const entry of entriesOf(directory)) {
     if (names.length >= ATTRIBUTES_MAX) break;
     if (entry.isFile() || (entry.isSymbolicLink() && prefix === '')) names.push(prefix + entry.name);
-    else if (entry.isDirectory() && prefix === '' && !existsSync(`${directory}/${entry.name}/uevent`)) {
-      names.push(...namesBelow(`${directory}/${entry.name}`, `${entry.name}/`));
+    else if (entry.isDirectory() && depth < ATTRIBUTE_DEPTH_MAX && !existsSync(`${directory}/${entry.name}/uevent`)) {
+      names.push(...namesBelow(`${directory}/${entry.name}`, `${prefix}${entry.name}/`, depth + 1));
     }
   }
   return names;
