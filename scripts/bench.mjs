@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depmod|vm]...
+//   npm run bench [-- lookups|startup|depmod|rules|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const root = dirname(dirname(dirname(kernel.modules)));
 const release = kernel.release;
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depmod, vm };
+const benches = { lookups, startup, depmod, rules, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -56,6 +56,12 @@ async function depmod() {
   for await (const { name, ours, unit, theirs, whose } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
     report(name, ours, unit, theirs, whose);
   }
+}
+
+/** Parsing the rules of Debian's packages, beside udev's own parser. */
+async function rules() {
+  const { benchRules } = await import('./bench-rules.mjs');
+  for (const { name, ours, unit, theirs, whose } of benchRules()) report(name, ours, unit, theirs, whose);
 }
 
 /** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */

@@ -24,6 +24,8 @@ export type SysDevice = {
   /** The driver that is bound. */
   readonly driver: string | undefined;
   readonly modalias: string | undefined;
+  /** All of the `uevent` file. */
+  readonly properties: UeventProperties;
 };
 
 /**
@@ -91,7 +93,7 @@ function readDevice(system: System, devpath: string, hasSubsystem: boolean, buff
     // cpu devices have their MODALIAS here only, so the `modalias` files are never looked at.
     const properties = readUevent(`${path}/uevent`, buffer);
     const subsystem = hasSubsystem ? basename(readlinkSync(`${path}/subsystem`)) : undefined;
-    return { devpath, subsystem, driver: valueOf(properties, 'DRIVER'), modalias: valueOf(properties, 'MODALIAS') };
+    return { devpath, subsystem, driver: valueOf(properties, 'DRIVER'), modalias: valueOf(properties, 'MODALIAS'), properties };
   } catch (error) {
     skip(system, path, error);
     return undefined;

@@ -48,7 +48,7 @@ export type InitramfsOptions = {
 const BUSYBOX_APPLETS_LEFT_OUT = new Set(['sh', 'init', 'linuxrc', 'busybox', 'modprobe', 'depmod', 'modinfo', 'udevd', 'node']);
 
 /** Names that our bundle is called by. Not in /sbin: the kernel would run /sbin/modprobe two dozen times before /init. */
-const WRAPPER_LINKS = ['modprobe', 'tskmod', 'tsmodprobe', 'tsudevd'];
+const WRAPPER_LINKS = ['modprobe', 'tskmod', 'tsmodprobe', 'tsudevadm', 'tsudevd'];
 
 /**
  * Writes the initramfs to `path` and returns its size. The parts that do not change from run to run are kept in the cache as
