@@ -52,8 +52,8 @@ export function makeDirectory(path: string): void {
 
 /** Removes a file or link; false where there was none. */
 export function removeFile(path: string): boolean {
-  if (!lstatSync(path, { throwIfNoEntry: false })) return false;
   try {
+    if (!lstatSync(path, { throwIfNoEntry: false })) return false;
     unlinkSync(path);
     return true;
   } catch (error) {
