@@ -68,13 +68,18 @@ export function openUeventSocket(
   return { socket: receive(libc, fd, readiness, options) };
 }
 
-/** Multicasts one message to groups of NETLINK_KOBJECT_UEVENT. That nobody listens is no error. */
-export function sendUevent(libc: Libc, data: Uint8Array, groups: number): Errno {
-  const fd = openSocket(libc, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
-  if (fd < 0) return -fd;
-  const errno = sendTo(libc, fd, data, netlinkAddress(groups));
-  closeSocket(libc, fd);
-  return errno === ECONNREFUSED ? 0 : errno;
+/**
+ * Multicasts messages to groups of NETLINK_KOBJECT_UEVENT. That nobody listens is no error. The socket is opened for the first and kept:
+ * opening one for each would cost as much again.
+ */
+export function openUeventSender(libc: Libc): (data: Uint8Array, groups: number) => Errno {
+  let fd = -1;
+  return (data, groups) => {
+    if (fd < 0) fd = openSocket(libc, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
+    if (fd < 0) return -fd;
+    const errno = sendTo(libc, fd, data, netlinkAddress(groups));
+    return errno === ECONNREFUSED ? 0 : errno;
+  };
 }
 
 /** Sends one datagram to a unix socket and does not wait: EAGAIN when the receiver's queue is full. */

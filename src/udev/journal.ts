@@ -75,7 +75,7 @@ export function openJournal(system: System): Journal {
       const device = knownDevice(event);
       const before = devices.get(event.devpath);
       devices.set(event.devpath, device);
-      if (!before || lineOf(before) !== lineOf(device)) write(lineOf(device));
+      if (!before || !isSame(before, device)) write(lineOf(device));
     },
     flush,
   };
@@ -83,6 +83,12 @@ export function openJournal(system: System): Journal {
 
 function lineOf({ devpath, subsystem, properties }: KnownDevice): string {
   return `${JSON.stringify({ devpath, subsystem, properties: Object.fromEntries(properties) })}\n`;
+}
+
+function isSame(a: KnownDevice, b: KnownDevice): boolean {
+  if (a.subsystem !== b.subsystem || a.properties.size !== b.properties.size) return false;
+  for (const [key, value] of a.properties) if (b.properties.get(key) !== value) return false;
+  return true;
 }
 
 /** Returns the number of lines. */

@@ -11,6 +11,7 @@ import { deviceId } from './device.ts';
 import { openDeviceWatch } from './device-watch.ts';
 import { processEvent } from './event.ts';
 import type { EventMachine } from './event.ts';
+import { openIdleMemory } from './idle-memory.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModuleRequests } from './module-requests.ts';
 import type { EventHandler } from './queue.ts';
@@ -35,6 +36,8 @@ export type ServicesOptions = {
   readonly onLogLevel?: (level: LogLevel) => void;
   /** How long a program may run, in milliseconds. */
   readonly programTimeoutMs?: number;
+  /** A program of a rule has started. */
+  readonly onProgram?: (pid: number) => void;
 };
 
 export interface Services {
@@ -49,7 +52,7 @@ export interface Services {
 
 /** Makes the static nodes and restores the watches of the last daemon. Throws SystemError where there is no inotify. */
 export async function openServices(system: System, options: ServicesOptions): Promise<Services> {
-  const { requests, metrics, rules, programTimeoutMs } = options;
+  const { requests, metrics, rules, programTimeoutMs, onProgram } = options;
   const started = system.clock.now();
   const ending = new AbortController();
   const globals = new Map<string, string>();
@@ -63,11 +66,15 @@ export async function openServices(system: System, options: ServicesOptions): Pr
       return id === undefined ? undefined : readRecord(system, id);
     },
     ...(programTimeoutMs === undefined ? {} : { timeoutMs: programTimeoutMs }),
+    ...(onProgram ? { onProgram } : {}),
   });
+  // Now, and kept: who has dropped his capabilities may not look at process 1.
+  host.constant('virt');
   await createStaticNodes(system);
   applyStaticNodeRules(system, staticNodeWishes(rules.rules));
   const watch = await openDeviceWatch(system, { deviceOf: (id) => deviceById(system, id) });
-  const closing: (() => Promise<void>)[] = [() => watch.close()];
+  const memory = openIdleMemory(system);
+  const closing: (() => Promise<void>)[] = [() => watch.close(), async () => memory.close()];
 
   return {
     handle: async (event, report) => {
@@ -77,7 +84,10 @@ export async function openServices(system: System, options: ServicesOptions): Pr
       metrics.count('programsFailed', failures.length);
       metrics.count('programsTimedOut', failures.filter(({ reason }) => reason.startsWith('timed out')).length);
     },
-    onBusy: (busy) => setQueueFile(system, busy),
+    onBusy: (busy) => {
+      setQueueFile(system, busy);
+      memory.onBusy(busy);
+    },
     async serve(udevd) {
       const control = await openControlServer(system, {
         onMessage: (message) => obey(message, udevd, globals, options),
