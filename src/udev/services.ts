@@ -23,6 +23,7 @@ import { applyStaticNodeRules, createStaticNodes } from './static-nodes.ts';
 import { openStatusServer, STATUS_SCHEMA } from './status-socket.ts';
 import type { DaemonStatus } from './status-socket.ts';
 import type { Udevd } from './udevd.ts';
+import { openUnstored } from './unstored.ts';
 
 export type ServicesOptions = {
   readonly requests: ModuleRequests;
@@ -74,12 +75,15 @@ export async function openServices(system: System, options: ServicesOptions): Pr
   applyStaticNodeRules(system, staticNodeWishes(rules.rules));
   const watch = await openDeviceWatch(system, { deviceOf: (id) => deviceById(system, id) });
   const memory = openIdleMemory(system);
-  const closing: (() => Promise<void>)[] = [() => watch.close(), async () => memory.close()];
+  const unstored = openUnstored(system);
+  const closing: (() => Promise<void>)[] = [() => watch.close(), async () => memory.close(), async () => unstored.close()];
 
   return {
     handle: async (event, report) => {
       const machine: EventMachine = { system, rules: rules.rules, host, watch, report, signal: ending.signal };
-      const { result, failures } = await processEvent(machine, event);
+      const { result, failures, id, unstored: left } = await processEvent(machine, event);
+      if (id !== undefined) unstored.forget(id);
+      if (left) unstored.add(left);
       metrics.count('programs', result.run.filter(({ type }) => type === 'program').length);
       metrics.count('programsFailed', failures.length);
       metrics.count('programsTimedOut', failures.filter(({ reason }) => reason.startsWith('timed out')).length);
