@@ -16,7 +16,10 @@ export type FakeDeviceCall =
   | { readonly call: 'inotifyRemove'; readonly watch: number }
   | { readonly call: 'openSeqpacketServer'; readonly path: string; readonly mode: number }
   | { readonly call: 'connectSeqpacket'; readonly path: string }
-  | { readonly call: 'renameInterface'; readonly ifindex: number; readonly name: string };
+  | { readonly call: 'renameInterface'; readonly ifindex: number; readonly name: string }
+  | { readonly call: 'setCloseOnExec'; readonly fd: number }
+  | { readonly call: 'limitCapabilities'; readonly keep: string }
+  | { readonly call: 'trimHeap' };
 
 /** The test's end of an inotify instance. */
 export interface FakeInotify {
@@ -37,7 +40,7 @@ export interface FakeSeqpacketServer {
 
 type DeviceNative = Pick<Native,
   | 'mknod' | 'flock' | 'flockWait' | 'setxattr' | 'rereadPartitionTable' | 'openInotify' | 'openSeqpacketServer' | 'connectSeqpacket'
-  | 'renameInterface'>;
+  | 'renameInterface' | 'setCloseOnExec' | 'limitCapabilities' | 'trimHeap'>;
 
 export type FakeDevices = {
   readonly native: DeviceNative;
@@ -84,6 +87,9 @@ export function fakeDevices(record: (call: FakeDeviceCall) => Errno): FakeDevice
         return { connection: server.connect(handlers) };
       },
       renameInterface: (ifindex, name) => record({ call: 'renameInterface', ifindex, name }),
+      setCloseOnExec: (fd) => record({ call: 'setCloseOnExec', fd }),
+      limitCapabilities: (keep) => record({ call: 'limitCapabilities', keep: keep.toString(16) }),
+      trimHeap: () => void record({ call: 'trimHeap' }),
     },
   };
 }

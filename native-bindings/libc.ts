@@ -11,7 +11,8 @@ import { loadKoffi } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 import type { Errno, Native, Utsname } from './native.ts';
 import { MFD_CLOEXEC } from './native.ts';
-import { openUeventSocket, sendUnixDatagram, ueventSender } from './netlink.ts';
+import { openUeventSender, openUeventSocket, sendUnixDatagram } from './netlink.ts';
+import { limitCapabilities, setCloseOnExec, trimHeap } from './process.ts';
 import { renameInterface } from './rtnetlink.ts';
 import { connectSeqpacket, openSeqpacketServer } from './seqpacket.ts';
 import { syscallNumber } from './syscalls.ts';
@@ -75,7 +76,7 @@ export function openLibc(): Native {
     seekEnd: (fd) => errnoOf(libc.call(libc.function('lseek', 'long', ['int', 'long', 'int']), fd, 0, SEEK_END)),
     openUeventSocket: (options) => openUeventSocket(libc, options),
     sendUnixDatagram: (path, data) => sendUnixDatagram(libc, path, data),
-    sendUevent: ueventSender(libc),
+    sendUevent: openUeventSender(libc),
     get xz() {
       return codecs.xz();
     },
@@ -87,6 +88,9 @@ export function openLibc(): Native {
     flockWait: (fd, operation) => flockWait(libc, fd, operation),
     setxattr: (path, name, value) => setxattr(libc, path, name, value),
     rereadPartitionTable: (fd) => rereadPartitionTable(libc, fd),
+    setCloseOnExec: (fd) => setCloseOnExec(libc, fd),
+    limitCapabilities: (keep) => limitCapabilities(libc, keep),
+    trimHeap: () => trimHeap(libc),
     openInotify: (options) => openInotify(libc, options),
     openSeqpacketServer: (options) => openSeqpacketServer(libc, options),
     connectSeqpacket: (path, handlers) => connectSeqpacket(libc, path, handlers),

@@ -193,6 +193,12 @@ export interface Native {
   setxattr(path: string, name: string, value: Uint8Array): Errno;
   /** ioctl BLKRRPART on a thread: the kernel reads the partition table of this disk again. EBUSY where a partition is in use. */
   rereadPartitionTable(fd: number): Promise<Errno>;
+  /** Children do not inherit this descriptor. */
+  setCloseOnExec(fd: number): Errno;
+  /** capset(2): takes from the calling thread, and those that it will make, all capabilities but those whose bits are set. */
+  limitCapabilities(keep: bigint): Errno;
+  /** malloc_trim(3), where the C library has it: gives freed memory back to the kernel. */
+  trimHeap(): void;
   openInotify(options: InotifyOptions): { readonly inotify: Inotify } | OpenFailure;
   openSeqpacketServer(options: SeqpacketServerOptions): { readonly server: SeqpacketServer } | OpenFailure;
   connectSeqpacket(path: string, handlers: SeqpacketHandlers): { readonly connection: SeqpacketConnection } | OpenFailure;

@@ -69,10 +69,10 @@ export function openUeventSocket(
 }
 
 /**
- * Multicasts messages to groups of NETLINK_KOBJECT_UEVENT, all through one socket that stays open with the process. That nobody listens
- * is no error.
+ * Multicasts messages to groups of NETLINK_KOBJECT_UEVENT. That nobody listens is no error. The socket is opened for the first and kept:
+ * opening one for each would cost as much again.
  */
-export function ueventSender(libc: Libc): (data: Uint8Array, groups: number) => Errno {
+export function openUeventSender(libc: Libc): (data: Uint8Array, groups: number) => Errno {
   let fd = -1;
   return (data, groups) => {
     if (fd < 0) fd = openSocket(libc, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);

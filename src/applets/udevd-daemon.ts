@@ -20,6 +20,7 @@ import type { ModuleRequest, ModuleRequests } from '../udev/module-requests.ts';
 import { openNotifier } from '../udev/notify.ts';
 import { rulesDirectories } from '../udev/rules/rule-files.ts';
 import { openRuleStore } from '../udev/rule-store.ts';
+import { dropCapabilities, settleOwnProcess } from '../udev/own-process.ts';
 import { openServices } from '../udev/services.ts';
 import type { Services } from '../udev/services.ts';
 import { formatSummary } from '../udev/summary.ts';
@@ -31,6 +32,7 @@ import { watchConfig } from '../udev/watch.ts';
 import type { ConfigWatch } from '../udev/watch.ts';
 import type { AppletContext } from './applet.ts';
 import type { Progress } from './progress.ts';
+import { signalListening } from './udevd-background.ts';
 import type { UdevdCommand } from './udevd-options.ts';
 
 export type UdevdKmod = Pick<Kmod, 'plan' | 'execute' | 'reload' | 'close'>;
@@ -85,6 +87,7 @@ export async function stay(run: UdevdRun): Promise<number> {
   try {
     udevd = await parts.start();
     await parts.services?.serve(udevd);
+    signalListening(command.listeningFd);
     // Whatever fails first ends the daemon.
     await Promise.race([udevd.ready, udevd.stopped]);
     if (!stop.signal.aborted) {
@@ -191,10 +194,12 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
     ...(defaultDirectory === undefined ? {} : { defaultDirectory }),
     ...(command.resolveNames === undefined ? {} : { resolveNames: command.resolveNames }),
   });
+  const own = await settleOwnProcess(system);
   const services = rules && await openServices(system, {
-    requests, metrics, rules, onReload, onExit, onLogLevel: setLogLevel,
+    requests, metrics, rules, onReload, onExit, onLogLevel: setLogLevel, onProgram: own.adopt,
     ...(command.eventTimeoutMs === undefined ? {} : { programTimeoutMs: command.eventTimeoutMs }),
   });
+  if (!command.keepCapabilities) await dropCapabilities(system);
   return {
     account,
     services,

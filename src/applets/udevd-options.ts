@@ -2,6 +2,7 @@
 
 import { UsageError } from '../errors.ts';
 import type { LogLevel } from '../system.ts';
+import { KEPT_CAPABILITIES } from '../udev/own-process.ts';
 import { getopt } from './getopt.ts';
 import type { OptionSpec } from './getopt.ts';
 import { LOG_LEVELS, logLevelOf } from './log.ts';
@@ -31,6 +32,9 @@ export type UdevdCommand = {
   readonly resolveNames: 'early' | 'late' | 'never' | undefined;
   /** Go to the background once events are heard. */
   readonly background: boolean;
+  /** Of the one in the background: gets a newline when events are heard. */
+  readonly listeningFd: number | undefined;
+  readonly keepCapabilities: boolean;
 };
 
 /** As many modules may load at a time; each takes a thread. */
@@ -51,6 +55,8 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'until', argument: 'required' },
   { long: 'timeout', argument: 'required' },
   { long: 'daemon', short: 'd' },
+  { long: 'listening-fd', argument: 'required' },
+  { long: 'keep-capabilities' },
   { long: 'debug', short: 'D' },
   { long: 'children-max', short: 'c', argument: 'required' },
   { long: 'event-timeout', short: 't', argument: 'required' },
@@ -73,6 +79,16 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'version', short: 'V' },
 ];
 
+function wrapWords(words: readonly string[], width: number): string {
+  const lines = [''];
+  for (const word of words) {
+    const line = lines.at(-1) ?? '';
+    if (line.length + word.length < width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(` ${word}`);
+  }
+  return lines.map((line) => ` ${line}`).join('\n');
+}
+
 export function udevdHelp(program: string): string {
   return `Usage: ${program} [OPTION]...
 
@@ -87,7 +103,8 @@ Modes (the default is to stay and listen):
   -n, --dry-run            Print what would be loaded and why; load nothing. Needs no privilege
       --no-coldplug        Stay, and leave the devices that are there already alone
       --no-rules           Only load modules by MODALIAS: no rules, nodes, links, database or messages
-  -d, --daemon             Go to the background once events are heard
+  -d, --daemon             Start the daemon in the background, and return when it listens. Its log goes to the
+                           kernel's unless --log-target says otherwise
 
 Where to look:
       --root DIR           A directory that looks like /: all of the following are below it
@@ -106,6 +123,7 @@ How (-c, -D, -N and -t as systemd-udevd has them; its -e and -s are accepted and
       --ready-fd N         Write a newline to descriptor N when the coldplug has settled
   -l, --log-level LEVEL    ${LOG_LEVELS.join(', ')}
       --log-target TARGET  stderr or kmsg
+      --keep-capabilities  Drop none (see below)
       --json               Print results as JSON: one object, or one a line when staying
   -h, --help               Print this
   -V, --version            Print the version
@@ -115,6 +133,11 @@ udev's own (50-udev-default.rules) are not there. A change of them reloads; a fi
 
 $NOTIFY_SOCKET is told READY=1, RELOADING=1 and STOPPING=1 (sd_notify). SIGHUP, or a change of modprobe.d or of
 the module indexes, reloads. SIGTERM and SIGINT stop after the loads under way.
+
+The daemon drops all capabilities but these:
+${wrapWords(Object.keys(KEPT_CAPABILITIES), 110)}
+Programs of rules are started with what the bounding set allows, a umask of 022, a session of their own, no descriptors
+but the standard ones, and the properties of their event as environment. The OOM killer is told to spare the daemon.
 
 Exit code: 0 when settled or stopped, whatever became of single modules: a driver without its hardware is
 everyday, and the summary lists the rest. 1 when the machine cannot be examined (no /sys, no module tree, no
@@ -154,7 +177,7 @@ export function parseUdevdCommand(argv: readonly string[], program: string): Ude
   // The modes that end print their results; a daemon's log is all there is to see of it.
   const logLevel = levelText === undefined ? (mode === 'daemon' ? 'info' : 'notice') : logLevelOf(levelText);
   if (!logLevel) throw new UsageError(`${program}: --log-level takes ${LOG_LEVELS.join(', ')}, not '${levelText}'`);
-  const logTarget = last('log-target') ?? 'stderr';
+  const logTarget = last('log-target') ?? (has('daemon') && mode === 'daemon' ? 'kmsg' : 'stderr');
   if (logTarget !== 'stderr' && logTarget !== 'kmsg') throw new UsageError(`${program}: --log-target takes stderr or kmsg, not '${logTarget}'`);
   return {
     mode,
@@ -177,6 +200,8 @@ export function parseUdevdCommand(argv: readonly string[], program: string): Ude
     childrenMax: number('children-max', 1, CHILDREN_MAX),
     eventTimeoutMs: eventTimeout === undefined ? undefined : eventTimeout * 1000,
     resolveNames,
-    background: has('daemon'),
+    background: has('daemon') && mode === 'daemon',
+    listeningFd: number('listening-fd', 3, FD_MAX),
+    keepCapabilities: has('keep-capabilities'),
   };
 }

@@ -41,6 +41,9 @@ export async function runUdevd(argv: readonly string[], context: AppletContext, 
     context.stdout(`tsmodprobe ${VERSION}\n`);
     return 0;
   }
+  if (command.background && command.listeningFd === undefined) {
+    return (await import('./udevd-background.ts')).startInBackground(argv, context, command);
+  }
   const progress = openProgress((text) => context.stderr(text), { enabled: context.isTty.stderr });
   let level = command.logLevel;
   const system = openSystemFor(command, context, progress, () => level);

@@ -17,7 +17,6 @@ export function isHidden(name: string): boolean {
 
 /** Writes a file of exactly this mode and makes its directory. Throws Node's errors; what it replaces stays then, and nothing else is left. */
 export function replaceFile(path: string, text: string, mode: number): void {
-  makeDirectory(dirname(path));
   replace(path, (temporary) => {
     const fd = openSync(temporary, 'wx', mode);
     try {
@@ -31,7 +30,7 @@ export function replaceFile(path: string, text: string, mode: number): void {
   });
 }
 
-/** Makes a symbolic link where there was one, or nothing. The directory must be there. Throws Node's errors. */
+/** Makes a symbolic link where there was one, or nothing, and its directory. Throws Node's errors. */
 export function replaceLink(path: string, target: string): void {
   replace(path, (temporary) => symlinkSync(target, temporary));
 }
@@ -72,8 +71,9 @@ function replace(path: string, make: (temporary: string) => void): void {
   }
 }
 
-/** The name of what `make` made in the directory. */
+/** The name of what `make` made in the directory, which is nearly always there. */
 function makeTemporary(directory: string, make: (temporary: string) => void): string {
+  let isMade = false;
   for (let attempt = 1; ; attempt++) {
     const temporary = join(directory, TEMPORARY_PREFIX + Math.random().toString(36).slice(2));
     try {
@@ -82,6 +82,11 @@ function makeTemporary(directory: string, make: (temporary: string) => void): st
     } catch (error) {
       const isTaken = codeOf(error) === 'EEXIST';
       if (isTaken && attempt < ATTEMPTS) continue;
+      if (codeOf(error) === 'ENOENT' && !isMade) {
+        isMade = true;
+        makeDirectory(directory);
+        continue;
+      }
       // Half of a file, where the disk is full.
       if (!isTaken) removeFile(temporary);
       throw error;

@@ -24,6 +24,7 @@ import { sendBroadcast } from './udev-monitor.ts';
 import { updateTags } from './tags.ts';
 import type { Activity } from './queue.ts';
 import type { Uevent } from './uevent.ts';
+import type { UnstoredRecord } from './unstored.ts';
 
 export type EventMachine = {
   readonly system: System;
@@ -37,11 +38,15 @@ export type EventMachine = {
 };
 
 export type EventOutcome = {
+  /** Of the device in the database. */
+  readonly id: string | undefined;
   readonly result: EventResult;
   /** As it was broadcast. */
   readonly properties: ReadonlyMap<string, string>;
   /** The programs and builtins of RUN that failed, and why. */
   readonly failures: readonly { readonly run: RunEntry; readonly reason: string }[];
+  /** What the database could not take. */
+  readonly unstored?: UnstoredRecord;
 };
 
 /**
@@ -72,7 +77,7 @@ async function removeDevice(machine: EventMachine, event: Uevent, device: Device
   const properties = propertiesOf(machine, result, record?.initialisedUsec ?? 0);
   const failures = await runAll(machine, device, event.action, result, properties);
   await tell(machine, device, result, properties);
-  return { result, properties, failures };
+  return { id, result, properties, failures };
 }
 
 async function updateDevice(machine: EventMachine, event: Uevent, device: Device): Promise<EventOutcome> {
@@ -89,12 +94,13 @@ async function updateDevice(machine: EventMachine, event: Uevent, device: Device
       await updateLinks(system, device, { links: result.links, priority: result.linkPriority, previous: record?.links ?? [] });
     }
     const usec = initialisedUsec(system, record);
-    if (id !== undefined) store(system, id, { ...result, properties: result.databaseProperties, initialisedUsec: usec }, record ?? EMPTY_RECORD);
+    const unstored = id === undefined ? undefined
+      : store(system, id, { ...result, properties: result.databaseProperties, initialisedUsec: usec }, record ?? EMPTY_RECORD);
     const properties = propertiesOf(machine, result, usec, renamed);
     const failures = await runAll(machine, device, event.action, result, properties);
     if (result.watch === true) machine.watch?.end(device);
     await tell(machine, device, result, properties);
-    return { result, properties, failures };
+    return { id, result, properties, failures, ...(unstored ? { unstored } : {}) };
   } finally {
     if (lock !== undefined) closeSync(lock);
   }
@@ -104,10 +110,13 @@ function options({ signal }: EventMachine): { readonly signal?: AbortSignal } {
   return signal ? { signal } : {};
 }
 
-function store(system: System, id: string, record: DeviceRecord & { readonly dbPersist: boolean }, previous: DeviceRecord): void {
-  const { links, linkPriority, initialisedUsec: usec, properties, tags, currentTags, dbPersist } = record;
+function store(
+  system: System, id: string, { links, linkPriority, initialisedUsec: usec, properties, tags, currentTags, dbPersist: persist }: DeviceRecord & { readonly dbPersist: boolean },
+  previous: DeviceRecord,
+): UnstoredRecord | undefined {
+  const record: DeviceRecord = { links, linkPriority, initialisedUsec: usec, properties, tags, currentTags };
   updateTags(system, id, tags, previous.tags);
-  writeRecord(system, id, { links, linkPriority, initialisedUsec: usec, properties, tags, currentTags }, { persist: dbPersist });
+  return writeRecord(system, id, record, { persist }) ? undefined : { id, record, persist };
 }
 
 /** What programs see, and what is broadcast. */

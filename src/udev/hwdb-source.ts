@@ -26,17 +26,21 @@ export interface HwdbSource {
 
 /** Opens nothing yet. */
 export function openHwdbSource(system: System): HwdbSource {
-  let current: { readonly stamp: string; readonly hwdb: HwdbFile | undefined } | undefined;
+  /** Of an idle machine the collector takes it: 13 MB that a read of milliseconds brings back. */
+  let current: { readonly stamp: string; readonly hwdb: WeakRef<HwdbFile> | undefined } | undefined;
   let nextCheck = -Infinity;
 
   const hwdb = (): HwdbFile | undefined => {
     const now = system.clock.now();
-    if (current && now < nextCheck) return current.hwdb;
+    const known = current?.hwdb?.deref();
+    if (current && now < nextCheck && (known || !current.hwdb)) return known;
     nextCheck = now + CHECK_INTERVAL;
     const place = findHwdb(system);
     const stamp = place === undefined ? '' : `${place.path} ${place.stamp}`;
-    if (current?.stamp !== stamp) current = { stamp, hwdb: place && read(system, place.path, place.size) };
-    return current.hwdb;
+    if (current?.stamp === stamp && (known || !current.hwdb)) return known;
+    const opened = place && read(system, place.path, place.size);
+    current = { stamp, hwdb: opened && new WeakRef(opened) };
+    return opened;
   };
 
   return {

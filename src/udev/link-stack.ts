@@ -37,8 +37,7 @@ export interface LinkStack {
 export async function withLinkStack<T>(system: System, link: string, work: (stack: LinkStack) => T): Promise<T> {
   const directory = join(system.roots.run, 'udev/links', escapeLinkName(link));
   const native = await system.native();
-  makeDirectory(directory);
-  const fd = openSync(join(directory, '.lock'), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const fd = openLock(directory);
   try {
     let errno = native.flock(fd, LOCK_EX | LOCK_NB);
     // Held for less than a millisecond; on a thread all the same, so that not even a stopped process stops us.
@@ -47,6 +46,17 @@ export async function withLinkStack<T>(system: System, link: string, work: (stac
     return work(openStack(system, directory));
   } finally {
     closeSync(fd);
+  }
+}
+
+function openLock(directory: string): number {
+  const open = () => openSync(join(directory, '.lock'), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  try {
+    return open();
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    makeDirectory(directory);
+    return open();
   }
 }
 

@@ -23,6 +23,8 @@ export type ProgramOptions = {
   readonly timeoutMs?: number;
   readonly outputMax?: number;
   readonly signal?: AbortSignal;
+  /** It runs, by this number. */
+  readonly onStart?: (pid: number) => void;
 };
 
 export type ProgramResult = {
@@ -40,18 +42,19 @@ export type ProgramResult = {
  * there when it has ended. On the timeout or an abort the whole process group is killed.
  */
 export function runProgramArgv(argv: readonly string[], options: ProgramOptions): Promise<ProgramResult> {
-  const { environment, log, timeoutMs = PROGRAM_TIMEOUT_MS, outputMax = PROGRAM_OUTPUT_MAX, signal } = options;
+  const { environment, log, timeoutMs = PROGRAM_TIMEOUT_MS, outputMax = PROGRAM_OUTPUT_MAX, signal, onStart } = options;
   const [file = '', ...args] = argv;
   const failed = (failure: string): ProgramResult => ({ status: undefined, failure, stdout: '', truncated: false });
   if (signal?.aborted) return Promise.resolve(failed('aborted'));
   let child: ChildProcess;
   try {
     // detached: setsid(2), so that its group can be killed as one, and nothing of ours gets its signals.
-    child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environmentOf(environment), detached: true });
+    child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environmentOf(environment), detached: true, cwd: '/' });
   } catch (error) {
     // A NUL in an argument.
     return Promise.resolve(failed(messageOf(error)));
   }
+  if (child.pid !== undefined) onStart?.(child.pid);
   const stdout = collect(child.stdout, outputMax);
   const stderr = collect(child.stderr, PROGRAM_STDERR_MAX);
 

@@ -11,6 +11,7 @@ import { deviceId } from './device.ts';
 import { openDeviceWatch } from './device-watch.ts';
 import { processEvent } from './event.ts';
 import type { EventMachine } from './event.ts';
+import { openIdleMemory } from './idle-memory.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModuleRequests } from './module-requests.ts';
 import type { EventHandler } from './queue.ts';
@@ -22,6 +23,7 @@ import { applyStaticNodeRules, createStaticNodes } from './static-nodes.ts';
 import { openStatusServer, STATUS_SCHEMA } from './status-socket.ts';
 import type { DaemonStatus } from './status-socket.ts';
 import type { Udevd } from './udevd.ts';
+import { openUnstored } from './unstored.ts';
 
 export type ServicesOptions = {
   readonly requests: ModuleRequests;
@@ -35,6 +37,8 @@ export type ServicesOptions = {
   readonly onLogLevel?: (level: LogLevel) => void;
   /** How long a program may run, in milliseconds. */
   readonly programTimeoutMs?: number;
+  /** A program of a rule has started. */
+  readonly onProgram?: (pid: number) => void;
 };
 
 export interface Services {
@@ -49,7 +53,7 @@ export interface Services {
 
 /** Makes the static nodes and restores the watches of the last daemon. Throws SystemError where there is no inotify. */
 export async function openServices(system: System, options: ServicesOptions): Promise<Services> {
-  const { requests, metrics, rules, programTimeoutMs } = options;
+  const { requests, metrics, rules, programTimeoutMs, onProgram } = options;
   const started = system.clock.now();
   const ending = new AbortController();
   const globals = new Map<string, string>();
@@ -63,21 +67,31 @@ export async function openServices(system: System, options: ServicesOptions): Pr
       return id === undefined ? undefined : readRecord(system, id);
     },
     ...(programTimeoutMs === undefined ? {} : { timeoutMs: programTimeoutMs }),
+    ...(onProgram ? { onProgram } : {}),
   });
+  // Now, and kept: who has dropped his capabilities may not look at process 1.
+  host.constant('virt');
   await createStaticNodes(system);
   applyStaticNodeRules(system, staticNodeWishes(rules.rules));
   const watch = await openDeviceWatch(system, { deviceOf: (id) => deviceById(system, id) });
-  const closing: (() => Promise<void>)[] = [() => watch.close()];
+  const memory = openIdleMemory(system);
+  const unstored = openUnstored(system);
+  const closing: (() => Promise<void>)[] = [() => watch.close(), async () => memory.close(), async () => unstored.close()];
 
   return {
     handle: async (event, report) => {
       const machine: EventMachine = { system, rules: rules.rules, host, watch, report, signal: ending.signal };
-      const { result, failures } = await processEvent(machine, event);
+      const { result, failures, id, unstored: left } = await processEvent(machine, event);
+      if (id !== undefined) unstored.forget(id);
+      if (left) unstored.add(left);
       metrics.count('programs', result.run.filter(({ type }) => type === 'program').length);
       metrics.count('programsFailed', failures.length);
       metrics.count('programsTimedOut', failures.filter(({ reason }) => reason.startsWith('timed out')).length);
     },
-    onBusy: (busy) => setQueueFile(system, busy),
+    onBusy: (busy) => {
+      setQueueFile(system, busy);
+      memory.onBusy(busy);
+    },
     async serve(udevd) {
       const control = await openControlServer(system, {
         onMessage: (message) => obey(message, udevd, globals, options),

@@ -31,6 +31,8 @@ export type SystemHostOptions = {
   /** Programs and writes are what a test must not do: `writes: false` says that they went well. */
   readonly writes?: boolean;
   readonly signal?: AbortSignal;
+  /** A program of a rule has started. */
+  readonly onProgram?: (pid: number) => void;
 };
 
 /** Users, groups, the command line and the constants are read once. */
@@ -78,14 +80,16 @@ export function systemRulesHost(system: System, options: SystemHostOptions = {})
   };
 }
 
-async function runCommand(system: System, command: string, environment: ReadonlyMap<string, string>, { timeoutMs, signal }: SystemHostOptions): Promise<ProgramResult> {
+async function runCommand(system: System, command: string, environment: ReadonlyMap<string, string>, { timeoutMs, signal, onProgram }: SystemHostOptions): Promise<ProgramResult> {
   const [name = '', ...args] = splitCommand(command);
   const file = programPath(system, name);
   if (file === undefined) {
     system.log.debug({ code: 'no-program', message: `'${command}': there is no ${name} in ${PROGRAM_DIRECTORIES.join(' or ')}` });
     return { status: undefined, failure: 'not found', stdout: '', truncated: false };
   }
-  const result = await runProgramArgv([file, ...args], { environment, log: system.log, ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) });
+  const result = await runProgramArgv([file, ...args], {
+    environment, log: system.log, ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }), ...(onProgram && { onStart: onProgram }),
+  });
   if (result.failure !== undefined) system.log.warn({ code: 'program-failed', message: `Process '${command}' ${result.failure}.` });
   return result;
 }
