@@ -16,6 +16,7 @@ type Subcommand = {
 
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
+  { name: 'trigger', summary: 'Request events from the kernel', load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
   { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
