@@ -22,8 +22,8 @@ export function deviceArgumentFault(text: string): string {
   return text.includes('/') || text.endsWith('.device') ? 'No such device' : 'Invalid argument';
 }
 
-/** What is right below /sys holds devices, and is none. */
+/** The directory of all devices is none, as what is below it without a `uevent` file. */
 function bySyspath(system: System, path: string): Device | undefined {
   const device = deviceBySyspath(system, path);
-  return device && device.devpath.lastIndexOf('/') > 0 ? device : undefined;
+  return device?.devpath === '/devices' ? undefined : device;
 }

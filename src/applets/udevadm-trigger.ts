@@ -206,8 +206,9 @@ async function trigger(system: System, command: Command, devices: readonly Devic
     if (isVerbose) context.stdout(devices.map(({ syspath }) => `${syspath}\n`).join(''));
     return 0;
   }
-  const answers = command.has('settle') ? await watchAnswers(system, (syspath) => {
+  const answers = command.has('settle') ? await watchAnswers(system, (syspath, uuid) => {
     if (isVerbose) context.stdout(`settle ${syspath}\n`);
+    if (command.has('uuid')) context.stdout(`settle ${uuid}\n`);
   }) : undefined;
   try {
     const isDone = requestAll(devices, command, answers, context);

@@ -47,7 +47,7 @@ export interface AnswerWatch {
 }
 
 /** Listens to udev's messages; `onAnswer` gets each device as it is done. Throws SystemError when the socket cannot be had. */
-export async function watchAnswers(system: System, onAnswer: (syspath: string) => void): Promise<AnswerWatch> {
+export async function watchAnswers(system: System, onAnswer: (syspath: string, uuid: string) => void): Promise<AnswerWatch> {
   const pending = new Map<string, string>();
   let expected = 0;
   let isLossy = false;
@@ -58,7 +58,7 @@ export async function watchAnswers(system: System, onAnswer: (syspath: string) =
       const syspath = pending.get(uuid);
       if (syspath === undefined) return;
       pending.delete(uuid);
-      onAnswer(syspath);
+      onAnswer(syspath, uuid);
     },
     onLost: () => {
       isLossy = true;

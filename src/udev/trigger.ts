@@ -94,9 +94,15 @@ export function withParents<T extends Pick<TriggerCandidate, 'devpath'>>(devices
   return all.filter(({ devpath }) => wanted.has(devpath));
 }
 
-function compareDevices(a: Pick<TriggerCandidate, 'devpath'>, b: Pick<TriggerCandidate, 'devpath'>): number {
-  const isLate = ({ devpath }: Pick<TriggerCandidate, 'devpath'>): number => Number(/\/block\/(?:md|dm-)/.test(devpath));
-  return isLate(a) - isLate(b) || (a.devpath < b.devpath ? -1 : Number(a.devpath > b.devpath));
+type WithPath = Pick<TriggerCandidate, 'devpath'>;
+
+/** Component by component: what is below a device comes before its neighbour, whatever the next character is. */
+function compareDevices(a: WithPath, b: WithPath): number {
+  const isLate = ({ devpath }: WithPath): number => Number(/\/block\/(?:md|dm-)/.test(devpath));
+  const late = isLate(a) - isLate(b);
+  if (late !== 0) return late;
+  const [left, right] = [a.devpath.replaceAll('/', '\0'), b.devpath.replaceAll('/', '\0')];
+  return left < right ? -1 : Number(left > right);
 }
 
 function isAtOrBelow(devpath: string, parent: string): boolean {
