@@ -194,7 +194,10 @@ async function select(system: System, command: Command, parents: readonly string
   const { type, first } = command;
   const filter = { ...command.filter, parents };
   const devices = await triggerDevices(system, type, parents);
-  const matching = devices.filter((device) => matchesFilter(triggerCandidate(system, device), filter));
+  const passing = devices.filter((device) => matchesFilter(triggerCandidate(system, device), filter));
+  // To a directory of drivers udev comes from one of them that passed.
+  const matching = parents.length > 0 && type !== 'subsystems' ? passing
+    : passing.filter(({ devpath }) => !devpath.endsWith('/drivers') || passing.some((other) => other.devpath.startsWith(`${devpath}/`)));
   if (!command.has('include-parents')) return triggerOrder(matching, first);
   const all = parents.length === 0 ? devices : await triggerDevices(system, type, []);
   return triggerOrder(withParents(matching, [...all, ...matching]).filter(({ subsystem }) => subsystem !== undefined), first);

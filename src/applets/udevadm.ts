@@ -18,10 +18,14 @@ type Subcommand = {
 const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'trigger', summary: 'Request events from the kernel', load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
+  { name: 'monitor', summary: 'Listen to kernel and udev events', load: async () => (await import('./udevadm-monitor.ts')).udevadmMonitor },
   { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
   { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
+  { name: 'wait', summary: 'Wait for device or device symlink', load: async () => (await import('./udevadm-wait.ts')).udevadmWait },
+  { name: 'lock', summary: 'Lock a block device', load: async () => (await import('./udevadm-lock.ts')).udevadmLock },
+  { name: 'apply', summary: 'Do all that an event asks for, without a daemon', load: async () => (await import('./udevadm-apply.ts')).udevadmApply },
 ];
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'debug', short: 'd' }, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];
