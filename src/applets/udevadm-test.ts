@@ -10,6 +10,7 @@ import { systemRulesHost } from '../udev/rules/system-host.ts';
 import type { System } from '../system.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { eventObject, eventText } from './event-text.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
@@ -90,19 +91,12 @@ type Shown = { readonly device: Device; readonly action: string; readonly trace:
 function show(result: EventResult, { device, action, trace, json, verbose }: Shown, context: AppletContext, system: System): void {
   const properties = fullProperties(result, system.roots.dev);
   if (json) {
-    const { mode, tags, currentTags, seclabels, databaseProperties, ...rest } = result;
-    void databaseProperties;
-    context.stdout(`${JSON.stringify({
-      schema: 1, syspath: device.syspath, action, ...rest,
-      properties: Object.fromEntries(properties), tags: [...tags], currentTags: [...currentTags], seclabels: Object.fromEntries(seclabels),
-      mode: mode === undefined ? undefined : mode.toString(8).padStart(4, '0'), ...(verbose && { trace }),
-    })}\n`);
+    context.stdout(`${JSON.stringify({ ...eventObject({ syspath: device.syspath, action, result, properties }), ...(verbose && { trace }) })}\n`);
     return;
   }
   if (verbose) context.stdout(traceText(trace));
   context.stdout(NOTE);
-  for (const [key, value] of properties) context.stdout(`${key}=${value}\n`);
-  for (const { command } of result.run) context.stdout(`run: '${command}'\n`);
+  context.stdout(eventText(properties, result.run));
 }
 
 /** A head for each rule, a line for each token. */

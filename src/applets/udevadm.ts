@@ -17,12 +17,17 @@ type Subcommand = {
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'info', summary: 'Query sysfs or the udev database', load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
+  { name: 'trigger', summary: 'Request events from the kernel', load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
   { name: 'control', summary: 'Control the udev daemon', load: async () => (await import('./udevadm-control.ts')).udevadmControl },
+  { name: 'monitor', summary: 'Listen to kernel and udev events', load: async () => (await import('./udevadm-monitor.ts')).udevadmMonitor },
   { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
   { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
+  { name: 'wait', summary: 'Wait for device or device symlink', load: async () => (await import('./udevadm-wait.ts')).udevadmWait },
+  { name: 'lock', summary: 'Lock a block device', load: async () => (await import('./udevadm-lock.ts')).udevadmLock },
+  { name: 'apply', summary: 'Do all that an event asks for, without a daemon', load: async () => (await import('./udevadm-apply.ts')).udevadmApply },
 ];
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'debug', short: 'd' }, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];

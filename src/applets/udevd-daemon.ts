@@ -1,9 +1,5 @@
 // tsudevd at work: puts the daemon together as its options ask, tells its starter, reloads, and ends it.
 
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
 import { messageOf } from '../errors.ts';
 import { configDirectories } from '../kmod/config-files.ts';
 import type { Kmod } from '../kmod/kmod.ts';
@@ -31,6 +27,7 @@ import type { WalkAccount } from '../udev/walk-account.ts';
 import { watchConfig } from '../udev/watch.ts';
 import type { ConfigWatch } from '../udev/watch.ts';
 import type { AppletContext } from './applet.ts';
+import { defaultRulesDirectory } from './default-rules.ts';
 import type { Progress } from './progress.ts';
 import { signalListening } from './udevd-background.ts';
 import type { UdevdCommand } from './udevd-options.ts';
@@ -217,16 +214,6 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
       rules?.reload();
     },
   };
-}
-
-/** Our own rules: beside the executable, or above it in the package. */
-function defaultRulesDirectory(): string | undefined {
-  let directory = dirname(fileURLToPath(import.meta.url));
-  for (let level = 0; level < 4; level++, directory = dirname(directory)) {
-    const rules = join(directory, 'rules');
-    if (existsSync(join(rules, '80-modules.rules'))) return rules;
-  }
-  return undefined;
 }
 
 async function watchOrWarn(system: System, command: UdevdCommand, onChange: (path: string) => void): Promise<ConfigWatch | undefined> {

@@ -32,7 +32,12 @@ export function deviceByNode(system: System, name: string): Device | undefined {
   }
   const type = stat?.isBlockDevice() ? 'block' : stat?.isCharacterDevice() ? 'char' : undefined;
   if (!stat || type === undefined) return undefined;
-  return deviceByNumber(system, { type, major: majorOf(stat.rdev), minor: minorOf(stat.rdev) });
+  return deviceByNumber(system, deviceNumber(type, stat.rdev));
+}
+
+/** The number in an `st_rdev` or `st_dev` of stat(2). */
+export function deviceNumber(type: DeviceNumber['type'], rdev: number): DeviceNumber {
+  return { type, major: majorOf(rdev), minor: minorOf(rdev) };
 }
 
 export function deviceByNumber(system: System, { type, major, minor }: DeviceNumber): Device | undefined {

@@ -93,12 +93,6 @@ function lineOf({ devpath, subsystem, properties }: KnownDevice): string {
   return `${JSON.stringify({ devpath, subsystem, properties: Object.fromEntries(properties) })}\n`;
 }
 
-function isSame(a: KnownDevice, b: KnownDevice): boolean {
-  if (a.subsystem !== b.subsystem || a.properties.size !== b.properties.size) return false;
-  for (const [key, value] of a.properties) if (b.properties.get(key) !== value) return false;
-  return true;
-}
-
 /** Returns the number of lines. */
 function read(system: System, path: string, devices: Map<string, KnownDevice>): number {
   let text: string;

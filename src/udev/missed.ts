@@ -41,6 +41,15 @@ export function missedEvents(known: ReadonlyMap<string, KnownDevice>, scanned: r
   return events;
 }
 
+/** An event as the kernel would have sent it, of a device with these properties of its `uevent` file. */
+export function eventOf(action: string, { devpath, subsystem }: Pick<Scanned, 'devpath' | 'subsystem'>, own: UeventProperties, seqnum: number): Uevent {
+  const properties = new Map([
+    ['ACTION', action], ['DEVPATH', devpath], ['SUBSYSTEM', subsystem],
+    ...[...own].filter(([key]) => key !== 'DEVPATH' && key !== 'SUBSYSTEM'), ['SEQNUM', String(seqnum)],
+  ]);
+  return { action, devpath, subsystem, seqnum, properties };
+}
+
 /** A device that was replaced by another of the same name is told by what made the difference: it is not another device number only. */
 function actionFor(before: KnownDevice | undefined, { subsystem, properties }: Scanned): string | undefined {
   if (!before || before.subsystem !== subsystem) return 'add';
@@ -49,12 +58,4 @@ function actionFor(before: KnownDevice | undefined, { subsystem, properties }: S
   if (differs('DRIVER')) return properties.has('DRIVER') ? 'bind' : 'unbind';
   for (const key of properties.keys()) if (differs(key)) return 'change';
   return undefined;
-}
-
-function eventOf(action: string, { devpath, subsystem }: Pick<Scanned, 'devpath' | 'subsystem'>, own: UeventProperties, seqnum: number): Uevent {
-  const properties = new Map([
-    ['ACTION', action], ['DEVPATH', devpath], ['SUBSYSTEM', subsystem],
-    ...[...own].filter(([key]) => key !== 'DEVPATH' && key !== 'SUBSYSTEM'), ['SEQNUM', String(seqnum)],
-  ]);
-  return { action, devpath, subsystem, seqnum, properties };
 }

@@ -70,6 +70,16 @@ export function formatPending({ action, devpath, state, ms, activity, waitsFor }
   return `${action} ${devpath}: ${activityText(activity)} for ${since}`;
 }
 
+/** Asks the daemon to queue what the kernel sent by now. No daemon: nothing will ever be done, and nothing is pending. */
+export async function pingDaemon(system: System, timeoutMs: number): Promise<void> {
+  try {
+    await sendControl(system, [{ type: 'ping' }], { timeoutMs: Math.min(timeoutMs, 2 ** 31 - 1) });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'EACCES' && code !== 'EPERM') throw error;
+  }
+}
+
 function activityText(activity: PendingReport['activity']): string {
   if (!activity) return 'running';
   const { what, name, rule } = activity;
@@ -80,15 +90,5 @@ function activityText(activity: PendingReport['activity']): string {
     case 'module': return `loading ${name}${because}`;
     case 'program': return `running '${name}'${because}`;
     case 'builtin': return `in builtin '${name}'${because}`;
-  }
-}
-
-/** No daemon: nothing will ever be done, and nothing is pending. */
-async function pingDaemon(system: System, timeoutMs: number): Promise<void> {
-  try {
-    await sendControl(system, [{ type: 'ping' }], { timeoutMs: Math.min(timeoutMs, 2 ** 31 - 1) });
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'EACCES' && code !== 'EPERM') throw error;
   }
 }

@@ -1,9 +1,6 @@
 // The daemon: listens to the kernel, walks /sys once, then handles events as they come, and walks again when some were lost.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
-import { codeOf, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { RANKS } from './goal.ts';
 import type { Goal } from './goal.ts';
@@ -16,6 +13,7 @@ import { openMonitor } from './monitor.ts';
 import { openQueue } from './queue.ts';
 import type { EventHandler, EventQueue } from './queue.ts';
 import { scanDevices, scanSubsystems } from './scan.ts';
+import { readSeqnum } from './seqnum.ts';
 import type { Uevent } from './uevent.ts';
 
 /** How long a stop waits for loads under way. A driver's probe may take minutes, and nobody may interrupt it. */
@@ -236,17 +234,6 @@ async function makeUp(
 
 function byRank(goal: Goal, events: readonly Uevent[]): readonly (readonly Uevent[])[] {
   return RANKS.map((rank) => events.filter((event) => goal.rankOf(event) === rank));
-}
-
-/** The number of the kernel's newest event; 1 where it does not tell, since libudev takes no event without one. */
-function readSeqnum(system: System): number {
-  try {
-    return Number(/^\d{1,15}/.exec(readFileSync(join(system.roots.sys, 'kernel/uevent_seqnum'), 'latin1'))?.[0] ?? 0) || 1;
-  } catch (error) {
-    if (codeOf(error) === undefined) throw error;
-    system.log.debug({ code: 'seqnum', message: messageOf(error) });
-    return 1;
-  }
 }
 
 type Coalesced = {

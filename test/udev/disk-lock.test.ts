@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import { lockDisk } from '../../src/udev/disk-lock.ts';
 import { openDevice } from '../../src/udev/sysfs-device.ts';
-import { addDevices, makeRoot, recordingLog, testClock, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { addDevices, makeRoot, testClock, testSystem } from './fakes.ts';
 import type { TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
@@ -26,7 +27,8 @@ function setUp(times: number) {
   const EAGAIN = 11;
   const native = openFakeNative({ answers: [{ call: 'flock', errno: EAGAIN, times }] });
   const clock = testClock();
-  const { log, lines } = recordingLog();
+  const log = recordingLog();
+  const lines = log.records;
   const system = testSystem(root.path, { native, clock, log });
   const lock = (devpath: string, onWait = () => undefined) => {
     const device = openDevice(system, devpath);

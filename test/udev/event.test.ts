@@ -17,21 +17,22 @@ import { systemRulesHost } from '../../src/udev/rules/system-host.ts';
 import type { SystemHostOptions } from '../../src/udev/rules/system-host.ts';
 import type { Activity } from '../../src/udev/queue.ts';
 import { parseUeventMessage } from '../../src/udev/uevent.ts';
-import { addDevices, makeRoot, recordingLog, testSystem, ueventBytes } from './fakes.ts';
-import type { LogLine, TemporaryRoot } from './fakes.ts';
+import { recordingLog, type RecordingLog } from '../fixture-root.ts';
+import { addDevices, makeRoot, testSystem, ueventBytes } from './fakes.ts';
+import type { TemporaryRoot } from './fakes.ts';
 
 const NULL = '/devices/virtual/mem/null';
 
 let root: TemporaryRoot;
 let native: FakeNative;
-let lines: LogLine[];
+let lines: RecordingLog['records'];
 let system: System;
 beforeEach(() => {
   root = makeRoot();
   native = openFakeNative();
   const recording = recordingLog();
-  lines = recording.lines;
-  system = testSystem(root.path, { native, log: recording.log });
+  lines = recording.records;
+  system = testSystem(root.path, { native, log: recording });
   addDevices(root.path, { [NULL]: { uevent: 'MAJOR=1\nMINOR=3\nDEVNAME=null\n', subsystem: 'mem' } });
 });
 afterEach(() => root.remove());

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openModuleRequests } from '../../src/udev/module-requests.ts';
 import type { ModuleRequest } from '../../src/udev/module-requests.ts';
 import { openWalkAccount } from '../../src/udev/walk-account.ts';
-import { fakeKmod, gate, makeRoot, recordingLog, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { fakeKmod, gate, makeRoot, testSystem } from './fakes.ts';
 import type { TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
@@ -18,7 +19,8 @@ describe('openModuleRequests', () => {
   it('makes one load of many requests for a name at a time, and answers all', async () => {
     const load = gate();
     const kmod = fakeKmod({ 'x:a': [{ module: 'a' }] }, () => load.opened);
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const told: string[] = [];
     const requests = openModuleRequests(testSystem(root.path, { log }), kmod, ({ name, devpath }) => told.push(`${name} ${devpath}`));
     const asked = ['/1', '/2', '/3'].map((devpath) => requests.request('x:a', devpath));
@@ -46,7 +48,8 @@ describe('openModuleRequests', () => {
   });
 
   it('answers nothing, and says why, where no plan can be made', async () => {
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const requests = openModuleRequests(testSystem(root.path, { log }), { ...fakeKmod({}), plan: () => { throw new Error('no index'); } });
     expect(await requests.request('x:\n', '/1')).toBeUndefined();
     expect(lines).toEqual([{ level: 'error', code: 'plan-failed', message: 'x:?: no index' }]);

@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import { openIdleMemory } from '../../src/udev/idle-memory.ts';
 import { dropCapabilities, KEPT_CAPABILITIES, settleOwnProcess } from '../../src/udev/own-process.ts';
-import { makeRoot, recordingLog, testClock, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { makeRoot, testClock, testSystem } from './fakes.ts';
 import type { TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
@@ -36,7 +37,8 @@ describe('dropCapabilities', () => {
   it('keeps those of the unit file', async () => {
     const unit = readFileSync(new URL('../../packaging/systemd/tsudevd.service', import.meta.url), 'utf8');
     expect(Object.keys(KEPT_CAPABILITIES).toSorted()).toEqual(/^CapabilityBoundingSet=(.*)$/m.exec(unit)?.[1]?.split(' ').toSorted());
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     await dropCapabilities(testSystem(root.path, { log, native: openFakeNative({ answers: [{ call: 'limitCapabilities', errno: 1 }] }) }));
     expect(lines.map(({ message }) => message)).toEqual(['capabilities cannot be dropped: EPERM']);
   });
