@@ -40,13 +40,16 @@ export function isRulesName(name: string): boolean {
   return name.endsWith('.rules') && !name.startsWith('.');
 }
 
-/** The rules files of directories, sorted by name; of two with one name that of the first directory, also where it only masks the other. */
-export function listRulesFiles(directories: readonly string[], root = ''): RulesPath[] {
+/**
+ * The rules files of directories (or the files that `accepts` takes), sorted by name; of two with one name that of the first directory, also
+ * where it only masks the other.
+ */
+export function listRulesFiles(directories: readonly string[], root = '', accepts: (name: string) => boolean = isRulesName): RulesPath[] {
   const files = new Map<string, RulesPath>();
   for (const directory of directories) {
     for (const name of namesIn(resolveBelow(root, directory))) {
       const path = join(directory, name);
-      if (isRulesName(name) && !files.has(name) && !isDirectory(resolveBelow(root, path))) files.set(name, { name, path });
+      if (accepts(name) && !files.has(name) && !isDirectory(resolveBelow(root, path))) files.set(name, { name, path });
     }
   }
   return [...files.values()].sort(byName);
@@ -163,7 +166,8 @@ function readNames(path: string, root: string): ReadonlyMap<string, number> {
   }
 }
 
-function signatureOf(paths: readonly RulesPath[], root: string): string {
+/** The same as long as no file comes, goes or is written. */
+export function signatureOf(paths: readonly RulesPath[], root: string): string {
   return paths.map(({ path }) => {
     const stat = statSync(resolveBelow(root, path), { bigint: true, throwIfNoEntry: false });
     return stat ? `${path} ${stat.dev}:${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}\n` : `${path}\n`;
