@@ -21,6 +21,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
   { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
+  { name: 'test-rules', summary: 'Test rules with captured devices', load: async () => (await import('./udevadm-test-rules.ts')).udevadmTestRules },
 ];
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'debug', short: 'd' }, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];

@@ -18,9 +18,11 @@ const RULES_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
 /** A rules file that has not been read yet. */
 export type RulesPath = { readonly name: string; readonly path: string };
 
-export type LoadRulesOptions = Omit<ParseContext, 'resolveUser' | 'resolveGroup'> & {
+export type LoadRulesOptions = ParseContext & {
   /** Read instead of the default directories; earlier ones shadow later ones. */
   readonly directories?: readonly string[];
+  /** These files, in this order, in place of directories. */
+  readonly paths?: readonly RulesPath[];
 };
 
 export type LoadedRules = {
@@ -84,11 +86,11 @@ export function readRulesFile(path: string, root = ''): Uint8Array {
 
 /** Reads all rules of the machine. A file that cannot be read is a problem, and the others are read. */
 export function loadRules(system: System, options: LoadRulesOptions = {}): LoadedRules {
-  const { directories = rulesDirectories(system), ...given } = options;
+  const { directories = rulesDirectories(system), paths: chosen, ...given } = options;
   const root = system.roots.config;
-  const paths = listRulesFiles(directories, root);
+  const paths = chosen?.filter(({ name }) => isRulesName(name)) ?? listRulesFiles(directories, root);
   const signature = signatureOf(paths, root);
-  const context = { ...given, ...nameResolvers(system) };
+  const context = { ...nameResolvers(system), ...given };
   const files: RuleFile[] = [];
   const problems: RuleProblem[] = [];
   for (const { path } of paths) {

@@ -30,7 +30,7 @@ export async function loadAllRules(system: System, options: LoadRulesOptions = {
   const { directories = rulesDirectories(system) } = options;
   const root = system.roots.config;
   const loaded = loadRules(system, options);
-  const paths = listRulesFiles(directories, root, isRuleModuleName);
+  const paths = options.paths?.filter(({ name }) => isRuleModuleName(name)) ?? listRulesFiles(directories, root, isRuleModuleName);
   if (paths.length === 0) return loaded;
   const files: RuleFile[] = [];
   const problems: RuleProblem[] = [];
