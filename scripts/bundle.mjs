@@ -26,13 +26,22 @@ export async function bundle(entry, quick) {
   const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output.imports]));
   const texts = new Map();
   for (const file of outputFiles) {
-    const { code } = await transform(file.text, {
+    const { code } = await transform(keepForeignImports(file.text), {
       format: 'cjs', platform: 'node', target: TARGET, minifyWhitespace: true, supported: { 'dynamic-import': false },
     });
     texts.set(baseName(file.path), code);
   }
   const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
   return assemble(texts, reachable(first, imports));
+}
+
+/**
+ * `import()` of a part becomes a `require` of ours. What is imported by an address that is only known later is a file of the user's: that one
+ * Node itself loads, by the `import()` of the executable's own scope.
+ * @param {string} code
+ */
+function keepForeignImports(code) {
+  return code.replace(/\bimport\((?!")/g, 'importMeta.load(');
 }
 
 /** These parts and what they import statically. */
@@ -56,7 +65,7 @@ function assemble(texts, eager) {
   });
   return `#!/usr/bin/env node
 "use strict";
-const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; } };
+const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
 const modules = new Map();
 const parts = {${eagerParts.join(',\n')}};
 const places = {${places.join(',')}};

@@ -30,6 +30,8 @@ export { openMonitor } from './udev/monitor.ts';
 export type { Monitor, MonitorOptions } from './udev/monitor.ts';
 export { coldplug, planColdplug } from './udev/coldplug.ts';
 export type { ColdplugPlan, ColdplugSummary } from './udev/coldplug.ts';
+export type { Device, DeviceNumber } from './udev/device.ts';
+export type { DeviceEvent, DeviceRule, RuleActions, RuleOperator } from './udev/rules/device-rule.ts';
 export { startUdevd } from './udev/udevd.ts';
 export type { Udevd, UdevdOptions } from './udev/udevd.ts';
 

@@ -5,7 +5,7 @@ import type { Device } from '../udev/device.ts';
 import { applyRules } from '../udev/rules/apply.ts';
 import type { EventResult, TraceEntry } from '../udev/rules/event-result.ts';
 import { fullProperties } from '../udev/rules/event-state.ts';
-import { loadRules } from '../udev/rules/rule-files.ts';
+import { loadAllRules } from '../udev/rules/rule-modules.ts';
 import { systemRulesHost } from '../udev/rules/system-host.ts';
 import type { System } from '../system.ts';
 import { UsageError } from '../errors.ts';
@@ -73,8 +73,8 @@ export const udevadmTest: Applet = {
       return 1;
     }
     const trace: TraceEntry[] = [];
-    const { rules, problems } = loadRules(system, { resolveNames });
-    for (const { severity, file, line, message } of problems) if (severity !== 'style') context.stderr(`${file}:${line} ${message}\n`);
+    const { rules, problems } = await loadAllRules(system, { resolveNames });
+    for (const { severity, file, line, message } of problems) if (severity !== 'style') context.stderr(`${line === 0 ? file : `${file}:${line}`} ${message}\n`);
     const host = systemRulesHost(system, { writes: false });
     const result = await applyRules(rules, { device, action }, host, given.has('verbose') ? { trace } : {});
     show(result, { device, action, trace, json: given.has('json'), verbose: given.has('verbose') }, context, system);

@@ -28,6 +28,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'wait', summary: 'Wait for device or device symlink', load: async () => (await import('./udevadm-wait.ts')).udevadmWait },
   { name: 'lock', summary: 'Lock a block device', load: async () => (await import('./udevadm-lock.ts')).udevadmLock },
   { name: 'apply', summary: 'Do all that an event asks for, without a daemon', load: async () => (await import('./udevadm-apply.ts')).udevadmApply },
+  { name: 'test-rules', summary: 'Test rules with captured devices', load: async () => (await import('./udevadm-test-rules.ts')).udevadmTestRules },
 ];
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'debug', short: 'd' }, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];

@@ -73,7 +73,7 @@ export async function stay(run: UdevdRun): Promise<number> {
   });
   const reload = async (why: string): Promise<void> => {
     if (isReady) await notifier.reloading();
-    parts.reload();
+    await parts.reload();
     system.log.notice({ code: 'reloaded', message: `configuration and indexes will be read again (${why})` });
     if (isReady) await notifier.ready(status);
   };
@@ -164,7 +164,7 @@ type Parts = {
   readonly account: WalkAccount;
   readonly services: Services | undefined;
   start(): Promise<Udevd>;
-  reload(): void;
+  reload(): Promise<void>;
 };
 
 type PartOptions = {
@@ -187,7 +187,7 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
     onRequest(request);
   });
   const defaultDirectory = defaultRulesDirectory();
-  const rules = command.noRules ? undefined : openRuleStore(system, {
+  const rules = command.noRules ? undefined : await openRuleStore(system, {
     ...(defaultDirectory === undefined ? {} : { defaultDirectory }),
     ...(command.resolveNames === undefined ? {} : { resolveNames: command.resolveNames }),
   });
@@ -209,9 +209,9 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
       if (command.childrenMax !== undefined) udevd.queue.parallel = command.childrenMax;
       return udevd;
     },
-    reload() {
+    async reload() {
       requests.reload();
-      rules?.reload();
+      await rules?.reload();
     },
   };
 }

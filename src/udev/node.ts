@@ -35,7 +35,7 @@ export async function updateNode(system: System, device: NodeDevice, wishes: Nod
   const native = await system.native();
   try {
     const kernel = kernelWishes(device);
-    const mode = wishes.mode ?? kernel.mode;
+    const mode = wishedMode(device, wishes);
     if (!lstatSync(path, { throwIfNoEntry: false }) && !makeNode(system, native, path, devnum, mode ?? DEFAULT_MODE)) return false;
     const access = { mode, owner: wishes.owner ?? kernel.owner, group: wishes.group ?? kernel.group };
     return withNode(system, path, devnum, (stat, alias) => {
@@ -48,6 +48,12 @@ export async function updateNode(system: System, device: NodeDevice, wishes: Nod
     logNodeFailure(system, path, error);
     return false;
   }
+}
+
+/** The rules' word, the driver's, or what a group needs to be of use; undefined: whatever the node has. */
+export function wishedMode(device: Pick<NodeDevice, 'properties'>, wishes: Pick<NodeWishes, 'mode' | 'group'>): number | undefined {
+  const kernel = kernelWishes(device);
+  return wishes.mode ?? kernel.mode ?? ((wishes.group ?? kernel.group ?? 0) > 0 ? 0o660 : undefined);
 }
 
 /**
@@ -148,7 +154,7 @@ function nodePath(system: System, { devname }: Pick<Device, 'devname'>): string 
 }
 
 /** The kernel tells what a driver's devnode callback said, in decimal and octal (drivers/base/core.c). */
-function kernelWishes({ properties }: NodeDevice): { readonly mode?: number; readonly owner?: number; readonly group?: number } {
+function kernelWishes({ properties }: Pick<NodeDevice, 'properties'>): { readonly mode?: number; readonly owner?: number; readonly group?: number } {
   const number = (key: string, shape: RegExp, base: number): number | undefined => {
     const text = properties.get(key);
     return text === undefined || !shape.test(text) ? undefined : Number.parseInt(text, base);

@@ -8,6 +8,7 @@ import type { Step } from './compile.ts';
 import type { EventResult, TraceEntry } from './event-result.ts';
 import { finishEvent, fullProperties, startEvent } from './event-state.ts';
 import type { EventState, RuleEvent } from './event-state.ts';
+import type { PendingRule, Settled } from './handler.ts';
 import type { RulesHost } from './host.ts';
 import type { Pending } from './imports.ts';
 import type { RuleSet } from './rule.ts';
@@ -23,7 +24,7 @@ export type ApplyOptions = {
 
 /**
  * What the rules make of one event. Attributes and sysctls are written through the host, at once and in the order of the rules; everything
- * else is in the result. An event whose rules run no program and no builtin that blocks is answered without a promise.
+ * else is in the result. An event whose rules run no program and nothing that gives a promise is answered without a promise.
  * Rejects only when `signal` is aborted.
  */
 export function applyRules(rules: RuleSet, event: RuleEvent, host: RulesHost, options: ApplyOptions = {}): EventResult | Promise<EventResult> {
@@ -32,8 +33,8 @@ export function applyRules(rules: RuleSet, event: RuleEvent, host: RulesHost, op
   return proceed(run, undefined, state, options.signal);
 }
 
-type Answer = ProgramResult | BuiltinOutcome;
-type Run = Generator<Pending, void, Answer>;
+type Answer = ProgramResult | BuiltinOutcome | Settled;
+type Run = Generator<Pending | PendingRule, void, Answer>;
 
 function* runRules(rules: RuleSet, state: EventState, coverage: Coverage | undefined): Run {
   const gate = gateOf(state);
@@ -48,7 +49,7 @@ function* runRules(rules: RuleSet, state: EventState, coverage: Coverage | undef
       for (let i = 0; matched && i < steps.length; i++) {
         const step = steps[i];
         if (!step) break;
-        if (step.kind === 'import') {
+        if (step.kind === 'import' || step.kind === 'handler') {
           const outcome = step.run(state);
           matched = typeof outcome === 'boolean' ? outcome : finish(outcome, yield outcome);
         } else {
@@ -68,15 +69,16 @@ function gateOf({ action, device }: EventState): number {
   return GATE_ALWAYS | (device.devnum ? GATE_NODE : 0) | (device.ifindex === undefined ? 0 : GATE_NAME);
 }
 
-function runStep(step: Exclude<Step, { kind: 'import' }>, state: EventState): boolean {
+function runStep(step: Exclude<Step, { kind: 'import' | 'handler' }>, state: EventState): boolean {
   if (step.kind !== 'action') return step.run(state);
   state.outcome = 'applied';
   step.run(state);
   return true;
 }
 
-function finish(pending: Pending, answer: Answer): boolean {
+function finish(pending: Pending | PendingRule, answer: Answer): boolean {
   // The answer is that of this request: what `perform` gives for its type.
+  if (pending.type === 'handler') return pending.finish(answer as Settled);
   return pending.type === 'program' ? pending.finish(answer as ProgramResult) : pending.finish(answer as BuiltinOutcome);
 }
 
@@ -94,8 +96,9 @@ function proceed(run: Run, first: Answer, state: EventState, signal: AbortSignal
   }
 }
 
-function perform(pending: Pending, state: EventState, signal: AbortSignal | undefined): Answer | Promise<Answer> {
+function perform(pending: Pending | PendingRule, state: EventState, signal: AbortSignal | undefined): Answer | Promise<Answer> {
   const { host, device, action } = state;
+  if (pending.type === 'handler') return pending.wait(signal);
   if (pending.type === 'program') {
     return host.runProgram(pending.command, fullProperties(state, host.roots.dev));
   }

@@ -3,6 +3,8 @@
 import { compileAction } from './assign.ts';
 import type { Action } from './assign.ts';
 import type { EventState } from './event-state.ts';
+import { runHandler } from './handler.ts';
+import type { PendingRule } from './handler.ts';
 import { compileImport } from './imports.ts';
 import type { Import } from './imports.ts';
 import { compileMatch, compileParentMatch } from './match.ts';
@@ -17,6 +19,7 @@ export const GATE_NAME = 4;
 export type Step =
   | { readonly kind: 'test'; readonly token: Token; readonly run: Test }
   | { readonly kind: 'import'; readonly token: Token; readonly run: Import }
+  | { readonly kind: 'handler'; readonly run: (state: EventState) => boolean | PendingRule }
   | { readonly kind: 'action'; readonly token: Token; readonly run: Action }
   | { readonly kind: 'parents'; readonly tokens: readonly Token[]; readonly tests: readonly ParentTest[]; readonly run: Test };
 
@@ -43,7 +46,9 @@ export function compileRules(rules: RuleSet): CompiledRules {
 
 function compileLine(line: RuleLine): CompiledLine {
   const gate = line.effects.reduce((bits, effect) => bits | GATES[effect], 0);
-  return { line, gate, steps: compileSteps(line.tokens), goto: line.goto ?? -1 };
+  const { handler } = line;
+  const steps = handler ? [{ kind: 'handler', run: (state: EventState) => runHandler(state, handler) } as const] : compileSteps(line.tokens);
+  return { line, gate, steps, goto: line.goto ?? -1 };
 }
 
 const GATES = { always: GATE_ALWAYS, node: GATE_NODE, name: GATE_NAME } as const;

@@ -18,9 +18,11 @@ const RULES_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
 /** A rules file that has not been read yet. */
 export type RulesPath = { readonly name: string; readonly path: string };
 
-export type LoadRulesOptions = Omit<ParseContext, 'resolveUser' | 'resolveGroup'> & {
+export type LoadRulesOptions = ParseContext & {
   /** Read instead of the default directories; earlier ones shadow later ones. */
   readonly directories?: readonly string[];
+  /** These files, in this order, in place of directories. */
+  readonly paths?: readonly RulesPath[];
 };
 
 export type LoadedRules = {
@@ -40,13 +42,16 @@ export function isRulesName(name: string): boolean {
   return name.endsWith('.rules') && !name.startsWith('.');
 }
 
-/** The rules files of directories, sorted by name; of two with one name that of the first directory, also where it only masks the other. */
-export function listRulesFiles(directories: readonly string[], root = ''): RulesPath[] {
+/**
+ * The rules files of directories (or the files that `accepts` takes), sorted by name; of two with one name that of the first directory, also
+ * where it only masks the other.
+ */
+export function listRulesFiles(directories: readonly string[], root = '', accepts: (name: string) => boolean = isRulesName): RulesPath[] {
   const files = new Map<string, RulesPath>();
   for (const directory of directories) {
     for (const name of namesIn(resolveBelow(root, directory))) {
       const path = join(directory, name);
-      if (isRulesName(name) && !files.has(name) && !isDirectory(resolveBelow(root, path))) files.set(name, { name, path });
+      if (accepts(name) && !files.has(name) && !isDirectory(resolveBelow(root, path))) files.set(name, { name, path });
     }
   }
   return [...files.values()].sort(byName);
@@ -81,11 +86,11 @@ export function readRulesFile(path: string, root = ''): Uint8Array {
 
 /** Reads all rules of the machine. A file that cannot be read is a problem, and the others are read. */
 export function loadRules(system: System, options: LoadRulesOptions = {}): LoadedRules {
-  const { directories = rulesDirectories(system), ...given } = options;
+  const { directories = rulesDirectories(system), paths: chosen, ...given } = options;
   const root = system.roots.config;
-  const paths = listRulesFiles(directories, root);
+  const paths = chosen?.filter(({ name }) => isRulesName(name)) ?? listRulesFiles(directories, root);
   const signature = signatureOf(paths, root);
-  const context = { ...given, ...nameResolvers(system) };
+  const context = { ...nameResolvers(system), ...given };
   const files: RuleFile[] = [];
   const problems: RuleProblem[] = [];
   for (const { path } of paths) {
@@ -163,7 +168,8 @@ function readNames(path: string, root: string): ReadonlyMap<string, number> {
   }
 }
 
-function signatureOf(paths: readonly RulesPath[], root: string): string {
+/** The same as long as no file comes, goes or is written. */
+export function signatureOf(paths: readonly RulesPath[], root: string): string {
   return paths.map(({ path }) => {
     const stat = statSync(resolveBelow(root, path), { bigint: true, throwIfNoEntry: false });
     return stat ? `${path} ${stat.dev}:${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}\n` : `${path}\n`;

@@ -1,5 +1,7 @@
 // A parsed rules file as data: lines, and tokens in the order in which udev runs them.
 
+import type { DeviceRule } from './device-rule.ts';
+
 /** `==` `!=` match; the others assign. Wrong but mappable operators are mapped by the parser, which warns. */
 export type Operator = '==' | '!=' | '=' | '+=' | '-=' | ':=';
 
@@ -70,6 +72,8 @@ export type RuleLine = {
   readonly tokens: readonly Token[];
   /** What the gate asks (udev.md 1.3): a line whose every effect is impossible for a device does not run, its matches neither. */
   readonly effects: readonly LineEffect[];
+  /** A rule in TypeScript, in place of tokens: it is the only line of its file. */
+  readonly handler?: DeviceRule;
 };
 
 /** `always`: GOTO, PROGRAM, IMPORT or an assignment that any device takes. The others need a dev number or an ifindex, and no `remove`. */

@@ -34,7 +34,8 @@ export function formatToken({ key, attr, op, value, ignoreCase }: Token): string
 /** Appends what one step came to. */
 export function record(state: EventState, step: Step, passed: boolean): void {
   const { trace, line } = state;
-  if (!trace || !line) return;
+  // A rule in TypeScript notes what it does itself.
+  if (!trace || !line || step.kind === 'handler') return;
   const at = { file: line.file, line: line.line };
   if (step.kind === 'parents') {
     trace.push(...parentEntries(state, step, passed).map((entry) => ({ ...at, ...entry })));
