@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-import type { Log, LogRecord } from '../src/system.ts';
+import type { Log, LogLevel, LogRecord } from '../src/system.ts';
 
 /** Writes files below a new directory, which goes away when the test ends. Returns the directory. */
 export function fixtureRoot(files: Readonly<Record<string, string | Uint8Array>>): string {
@@ -18,9 +18,19 @@ export function fixtureRoot(files: Readonly<Record<string, string | Uint8Array>>
   return root;
 }
 
-/** A log that keeps what is said, as `level code: message`. */
-export function recordingLog(): Log & { readonly lines: readonly string[] } {
+export type RecordingLog = Log & {
+  readonly records: readonly { readonly level: LogLevel; readonly code: string; readonly message: string }[];
+  /** The same, as `level code: message`. */
+  readonly lines: readonly string[];
+};
+
+/** A log that keeps what is said. */
+export function recordingLog(): RecordingLog {
+  const records: { level: LogLevel; code: string; message: string }[] = [];
   const lines: string[] = [];
-  const at = (level: string) => ({ code, message }: LogRecord) => void lines.push(`${level} ${code}: ${message}`);
-  return { error: at('error'), warn: at('warn'), notice: at('notice'), info: at('info'), debug: at('debug'), lines };
+  const at = (level: LogLevel) => ({ code, message }: LogRecord) => {
+    records.push({ level, code, message });
+    lines.push(`${level} ${code}: ${message}`);
+  };
+  return { error: at('error'), warn: at('warn'), notice: at('notice'), info: at('info'), debug: at('debug'), records, lines };
 }

@@ -8,6 +8,7 @@ import { DepmodError } from '../kmod/depmod-output.ts';
 import type { Log, LogLevel, LogRecord, System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { LOG_LEVELS } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -37,9 +38,6 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
 ];
-
-/** The version of the schema of --json. */
-const JSON_VERSION = 1;
 
 export const depmodApplet: Applet = {
   name: 'depmod',
@@ -96,7 +94,7 @@ async function runDepmod(
     print: given.has('show') ? (_, text) => context.stdout(json ? '' : text) : undefined,
   };
   const result = await depmod(system, options);
-  if (json) context.stdout(`${JSON.stringify({ version: JSON_VERSION, ...result })}\n`);
+  if (json) context.stdout(jsonLine('depmod', { release: system.release, ...result }));
   return result.outcome === 'cycles' ? 1 : 0;
 }
 
@@ -180,7 +178,7 @@ How
 
 Output
   -v, --verbose           more messages; may be repeated
-      --json              print what was done as one JSON object
+      --json              print what was done as one JSON object (docs/json.md)
   -V, --version
   -h, --help
   -u, -q, -r, --map       ignored

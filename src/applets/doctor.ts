@@ -6,6 +6,7 @@ import { runningRelease } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -32,7 +33,7 @@ that begin with "try:" hold a command that may help.
                          may be repeated
       --root=DIR         look at the machine below DIR: its modules, its
                          configuration, its /proc and /sys if they are there
-      --json             one JSON object a name and line
+      --json             one JSON object a name and line (docs/json.md)
   -V, --version
   -h, --help
 
@@ -59,7 +60,7 @@ export const doctor: Applet = {
       let status = 0;
       for (const name of operands) {
         const diagnosis = await diagnose(system, kmod, name, { directory });
-        context.stdout(given.has('json') ? `${JSON.stringify({ schema: 1, ...diagnosis })}\n` : formatDiagnosis(diagnosis));
+        context.stdout(given.has('json') ? jsonLine('diagnosis', diagnosis) : formatDiagnosis(diagnosis));
         if (diagnosis.status === 'broken' || diagnosis.status === 'unknown') status = 1;
       }
       return status;

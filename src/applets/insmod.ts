@@ -9,6 +9,7 @@ import type { ProbeFailure } from '../kmod/probe.ts';
 import { errnoByName, errnoText } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
@@ -33,7 +34,7 @@ Insert a module file into the kernel. What it needs must be there already; modpr
       --force-vermagic     ignore the kernel release it was built for
   -s, --syslog             errors go to the system log
   -v, --verbose            say how it was inserted
-      --json               print what came of it as one JSON object
+      --json               print what came of it as one JSON object (docs/json.md)
   -V, --version
   -h, --help
 
@@ -71,7 +72,11 @@ async function insert([file, ...words]: readonly string[], given: ReadonlySet<st
   if (file === undefined) return fail('missing filename.');
   if (file === '-') return fail('this tool does not support loading from stdin!');
   const missing = whyMissing(file);
-  if (missing !== undefined) return fail(`could not load module ${file}: ${missing}`);
+  if (missing !== undefined) {
+    const error = `could not load module ${file}: ${missing}`;
+    if (given.has('json')) context.stdout(jsonLine('error', { target: file, error }));
+    return fail(error);
+  }
 
   const force = given.has('force');
   const result = await insertPath(system, file, {
@@ -79,7 +84,7 @@ async function insert([file, ...words]: readonly string[], given: ReadonlySet<st
     forceModversions: force || given.has('force-modversion'),
     forceVermagic: force || given.has('force-vermagic'),
   });
-  if (given.has('json')) context.stdout(`${JSON.stringify({ schema: 1, path: file, ...result })}\n`);
+  if (given.has('json')) context.stdout(jsonLine('insertion', { path: file, ...result }));
   const { failure, decompressed, module } = result;
   if (failure) return fail(`could not insert module ${file}: ${reasonOf(failure)}`);
   const how = decompressed === undefined ? '' : decompressed === 'kernel' ? ', decompressed by the kernel' : ', decompressed here';

@@ -10,6 +10,7 @@ import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { lsmod } from './lsmod.ts';
 
 /** A tool by its name (`modprobe`), or undefined: the table is the command line's. */
@@ -48,7 +49,7 @@ Print the device nodes that load a module when they are opened, of this kernel.
                        tmpfiles: for systemd-tmpfiles, tmpfiles.d(5)
                        devname: as modules.devname has them
   -o, --output=FILE    write to FILE
-      --json           one JSON object a node and line
+      --json           one JSON object a node and line (docs/json.md)
   -h, --help
 `;
 
@@ -122,7 +123,7 @@ function printStaticNodes(system: System, context: AppletContext, { format, outp
   }
   const { nodes, bad } = parseStaticNodes(Buffer.from(bytes).toString('utf8'));
   for (const line of bad) context.stderr(`Error: invalid devname entry: ${line}`);
-  const text = nodes.map((node) => (json ? `${JSON.stringify({ schema: 1, ...node })}\n` : formatStaticNode(node, format))).join('');
+  const text = nodes.map((node) => (json ? jsonLine('static-node', node) : formatStaticNode(node, format))).join('');
   if (output === undefined) context.stdout(text);
   else if (!write(output, text, context)) return 1;
   return bad.length > 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-// lint: prints what in modprobe.d does not do what its author thinks.
+// lint: prints what in modprobe.d and depmod.d does not do what its author thinks.
 
 import { resolve } from 'node:path';
 
@@ -9,6 +9,7 @@ import { openTree } from '../kmod/tree-source.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -16,6 +17,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'config', short: 'C', argument: 'required' },
   { long: 'dirname', short: 'd', argument: 'required' },
   { long: 'set-version', short: 'S', argument: 'required' },
+  { long: 'depmod-config', argument: 'required' },
   { long: 'root', argument: 'required' },
   { long: 'json' },
   { long: 'version', short: 'V' },
@@ -23,17 +25,20 @@ const OPTIONS: readonly OptionSpec[] = [
 ];
 
 const HELP = `Usage: tskmod lint [OPTION]...
-Say what in modprobe.d, and of modules on the kernel command line, does not do
-what its author thinks: blacklists that other modules bypass, options that no
-module takes, files that are not read, dead aliases, lines that are skipped.
+Say what in modprobe.d and depmod.d, and of modules on the kernel command line,
+does not do what its author thinks: blacklists that other modules bypass,
+options that no module takes, files that are not read, dead aliases, lines that
+are skipped, overrides of nothing.
 
   -C, --config=PATH        this file or directory in place of the default
-                           directories; may be given more than once
+                           directories of modprobe.d, and none of depmod.d;
+                           may be given more than once
+      --depmod-config=PATH the same in place of the directories of depmod.d
   -d, --dirname=DIR        modules are in DIR/lib/modules
   -S, --set-version=REL    modules of kernel release REL, not of this kernel
       --root=DIR           all of a machine that looks like / in DIR: its
                            configuration, modules and kernel command line
-      --json               one JSON object: schema, release, files, findings
+      --json               one JSON object (docs/json.md)
 
   -V, --version
   -h, --help
@@ -48,7 +53,7 @@ Exit status: 0 when there is nothing worse than notes, 1 otherwise.
 
 export const lint: Applet = {
   name: 'lint',
-  summary: 'say what in modprobe.d does not do what it looks like',
+  summary: 'say what in modprobe.d and depmod.d does not do what it looks like',
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const last = new Map(options.map(({ name, value }) => [name, value]));
@@ -62,8 +67,11 @@ export const lint: Applet = {
       ...(dirname === undefined ? {} : { roots: { modules: dirname.replace(/\/+$/, '') } }),
       ...(release === undefined ? {} : { release }),
     });
-    const report = await lintConfig(system, openTree(system), configPaths.length > 0 ? { configPaths } : {});
-    context.stdout(last.has('json') ? `${JSON.stringify({ schema: 1, release: system.release, ...report })}\n` : formatReport(report));
+    const depmodPaths = options.filter(({ name }) => name === 'depmod-config').map(({ value }) => value);
+    const report = await lintConfig(system, openTree(system), {
+      configPaths: configPaths.length > 0 ? configPaths : undefined, depmodPaths: depmodPaths.length > 0 ? depmodPaths : undefined,
+    });
+    context.stdout(last.has('json') ? jsonLine('lint', { release: system.release, ...report }) : formatReport(report));
     return report.findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
   },
 };

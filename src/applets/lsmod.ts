@@ -6,6 +6,7 @@ import type { LoadedModule } from '../kmod/loaded.ts';
 import { errnoByName, errnoText } from '../system.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
@@ -22,7 +23,7 @@ List the modules that are in the kernel.
 
   -s, --syslog     errors go to the system log
   -v, --verbose    for compatibility
-      --json       one JSON object a module and line
+      --json       one JSON object a module and line (docs/json.md)
   -V, --version
   -h, --help
 `;
@@ -46,7 +47,7 @@ export const lsmod: Applet = {
     if (operands.length > 0) return fail('too many arguments provided.');
     try {
       const modules = readLoadedModules(system);
-      context.stdout(given.has('json') ? modules.map(jsonLine).join('') : formatTable(modules));
+      context.stdout(given.has('json') ? modules.map(moduleLine).join('') : formatTable(modules));
       return 0;
     } catch (error) {
       return fail(`could not get list of modules: ${reasonOf(error)}`);
@@ -63,8 +64,8 @@ export function formatTable(modules: readonly LoadedModule[]): string {
   return `Module                  Size  Used by\n${lines.join('')}`;
 }
 
-function jsonLine({ module, size, refcnt, holders, state }: LoadedModule): string {
-  return `${JSON.stringify({ schema: 1, module, size, refcnt: refcnt ?? null, holders, state })}\n`;
+function moduleLine({ module, size, refcnt, holders, state }: LoadedModule): string {
+  return jsonLine('loaded-module', { module, size, refcnt: refcnt ?? null, holders, state });
 }
 
 /** The C library's text, as kmod has it. */

@@ -46,11 +46,11 @@ export function formatInfo(info: ModuleInfo, { field, separator }: ModinfoFormat
 }
 
 /**
- * The module as a JSON object, schema 1: the same names for all modules, whatever -0 does to the lines. Bytes are lower-case
+ * The module as a JSON object: the same names for all modules, whatever -0 does to the lines. Bytes are lower-case
  * hexadecimal; what a module does not have is null. With a field, only the values of that field.
  */
 export function infoObject({ module, path }: ModinfoSubject, info: ModuleInfo | undefined, field: string | undefined): object {
-  const head = { schema: 1, module, path: path ?? null, builtin: path === undefined };
+  const head = { module, path: path ?? null, builtin: path === undefined };
   if (field !== undefined) return { ...head, field, values: fieldValues({ module, path }, info, field) };
   const { buildId, signature } = info ?? {};
   return {

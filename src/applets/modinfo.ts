@@ -15,6 +15,7 @@ import { openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { formatInfo, formatSubject, infoObject, isAboutFile, type ModinfoSubject } from './modinfo-text.ts';
 import { answersHelp } from './standard-options.ts';
@@ -46,8 +47,8 @@ What to show
   -n, --filename           only the file
   -F, --field=FIELD        only this field, as it stands before the colon
   -0, --null               end values with NUL, not with a newline
-      --json               one JSON object a module and line; with -0 NUL
-                           takes the place of the newline
+      --json               one JSON object a module and line (docs/json.md);
+                           with -0 NUL takes the place of the newline
 
 Where
   -m, --modname            every operand is the name of a module
@@ -179,7 +180,7 @@ class Modinfo {
 
   #print(answer: Answer): void {
     const { field, separator, json } = this.#request;
-    if (json) this.#context.stdout(JSON.stringify(jsonOf(answer, field)) + separator);
+    if (json) this.#context.stdout(jsonOf(answer, field, separator));
     else if ('subject' in answer) {
       const { subject, info } = answer;
       if (info && (field === undefined || field === 'parm')) this.#sayBadParameters(info);
@@ -199,10 +200,10 @@ class Modinfo {
   }
 }
 
-function jsonOf(answer: Answer, field: string | undefined): object {
-  if (!('subject' in answer)) return { schema: 1, target: answer.target, error: answer.error };
+function jsonOf(answer: Answer, field: string | undefined, end: '\n' | '\0'): string {
+  if (!('subject' in answer)) return jsonLine('error', { target: answer.target, error: answer.error }, end);
   const { subject, info, error, detail } = answer;
-  return error === undefined ? infoObject(subject, info, field) : { schema: 1, ...subject, error, detail };
+  return error === undefined ? jsonLine('module-info', infoObject(subject, info, field), end) : jsonLine('error', { ...subject, error, detail }, end);
 }
 
 function isModuleFile(target: string): boolean {

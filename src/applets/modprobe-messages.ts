@@ -71,7 +71,8 @@ Output
   -q, --quiet             no errors
   -v, --verbose           print each action
       --json              print the plan with its reasons (with -n or -D), or
-                          what came of it, as one JSON object a line
+                          what came of it, as one JSON object a line;
+                          also with -c, -R and --show-* (docs/json.md)
   -V, --version
   -h, --help
 

@@ -1,14 +1,17 @@
 // modprobe: inserts or removes modules by name or alias, with all that they need.
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+import { codeOf } from '../errors.ts';
+import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
-import type { System } from '../system.ts';
+import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
 import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
@@ -31,6 +34,8 @@ class Modprobe {
   readonly #context: AppletContext;
   readonly #system: System;
   readonly #kmod: Kmod;
+  /** What a dry run of removals has shown. */
+  readonly #removed = new Set<string>();
   /** Messages that wait for `#flush`. */
   readonly #messages: string[] = [];
   #write: ((line: string) => void) | undefined;
@@ -89,14 +94,14 @@ class Modprobe {
   async #showConfig(): Promise<number> {
     const { configLines } = await import('./modprobe-config.ts');
     const { config, db } = this.#kmod.facts;
-    if (this.#request.json) this.#json({ ...config, aliasIndex: [...db.aliasEntries()], symbolIndex: [...db.symbolEntries()] });
+    if (this.#request.json) this.#json('config', { ...config, aliasIndex: [...db.aliasEntries()], symbolIndex: [...db.symbolEntries()] });
     else this.#context.stdout([...configLines(config, db, this.#request)].join(''));
     return 0;
   }
 
   async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
-    const path = /^\.?\//.test(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
-    const { symbolLines } = await import('./modprobe-symbols.ts');
+    const path = isPath(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
+    const { formatSymbols, symbolsOf } = await import('./modprobe-symbols.ts');
     const { openModuleFile } = await import('../kmod/tree-source.ts');
     if (!existsSync(path)) {
       this.#say('FATAL', `Module ${name} not found.`);
@@ -104,10 +109,13 @@ class Modprobe {
     }
     const file = openModuleFile(path);
     try {
-      const lines = symbolLines(file, task);
-      this.#context.stdout(lines ?? '');
-      if (lines) return 0;
-      const reason = lines === undefined ? 'Exec format error' : 'No such file or directory';
+      const symbols = symbolsOf(file, task);
+      if (symbols && symbols.length > 0) {
+        if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
+        else this.#context.stdout(formatSymbols(symbols));
+        return 0;
+      }
+      const reason = symbols === undefined ? 'Exec format error' : 'No data available';
       this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
       return 1;
     } finally {
@@ -122,9 +130,11 @@ class Modprobe {
   }
 
   #showAlias(name: string): boolean {
-    const matches = this.#kmod.lookup(name);
+    const missing = isPath(name) ? whyNoModule(name) : undefined;
+    if (missing !== undefined) return this.#unknown(name, missing);
+    const matches = isPath(name) ? [{ module: moduleNameOfPath(name) }] : this.#kmod.lookup(name);
     if (matches.length === 0) return this.#notFound(name);
-    if (this.#request.json) this.#json({ target: name, modules: matches });
+    if (this.#request.json) this.#json('alias', { target: name, modules: matches });
     else this.#context.stdout(matches.map(({ module }) => `${module}\n`).join(''));
     return true;
   }
@@ -132,8 +142,9 @@ class Modprobe {
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
     const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
-    // Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes.
-    const path = /^\.?\//.test(name) && !remove ? absolutePath(name) : undefined;
+    const path = isPath(name) && !remove ? absolutePath(name) : undefined;
+    const missing = path === undefined ? undefined : whyNoModule(name);
+    if (missing !== undefined) return this.#unknown(name, missing);
     const plan = this.#kmod.plan(name, {
       action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
@@ -144,11 +155,11 @@ class Modprobe {
     // A dry run is printed in one go; what is done is said before it is done.
     const onStep = pretend ? (line: string) => void lines.push(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
-      dryRun: pretend, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
+      dryRun: pretend, removed: this.#removed, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
       ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
     if (lines.length > 0) this.#context.stdout(lines.join(''));
-    if (json) this.#json(pretend ? plan : result);
+    if (json) this.#json(pretend ? 'plan' : 'result', pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) this.#reportRemoval(result);
     else await this.#reportInsertion(result, strict);
@@ -188,10 +199,14 @@ class Modprobe {
   }
 
   #notFound(name: string): boolean {
-    const { all, remove } = this.#request;
+    return this.#unknown(name, this.#request.remove ? `Module ${name} not found.` : `Module ${name} not found in directory ${this.#kmod.source.name}`);
+  }
+
+  #unknown(name: string, error: string): boolean {
+    const { all } = this.#request;
     this.#failed = true;
-    if (remove) this.#say(all ? 'WARNING' : 'FATAL', `Module ${name} not found.`);
-    else this.#say(all ? 'WARNING' : 'FATAL', `Module ${name} not found in directory ${this.#kmod.source.name}`);
+    if (this.#request.json) this.#json('error', { target: name, error });
+    this.#say(all ? 'WARNING' : 'FATAL', error);
     return all;
   }
 
@@ -204,9 +219,25 @@ class Modprobe {
     if (!this.#request.quiet) this.#messages.push(`${this.#context.program}: ${level}: ${text}\n`);
   }
 
-  #json(value: unknown): void {
-    this.#context.stdout(`${JSON.stringify(value)}\n`);
+  #json(kind: JsonKind, value: object): void {
+    this.#context.stdout(jsonLine(kind, value));
   }
+}
+
+/** Only a leading / or ./ makes a path of a word: the names that the kernel asks for may hold slashes. */
+function isPath(name: string): boolean {
+  return /^\.?\//.test(name);
+}
+
+/** Why a path stands for no module; undefined for one that does. */
+function whyNoModule(path: string): string | undefined {
+  let errno = moduleNameOfPath(path) === '' ? errnoByName('ENOENT') : undefined;
+  try {
+    statSync(path);
+  } catch (error) {
+    errno = errnoByName(codeOf(error) ?? 'EIO');
+  }
+  return errno === undefined ? undefined : `Failed to get module from path ${path}: ${errnoText(errno)}`;
 }
 
 /** As kmod makes it: the working directory before it, `./` and all. */

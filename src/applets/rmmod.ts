@@ -11,6 +11,7 @@ import { openTree } from '../kmod/tree-source.ts';
 import { describeErrno, type Errno, errnoByName, errnoName, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
@@ -31,7 +32,7 @@ Remove modules from the kernel. MODULE is a name, or a module file, which stands
                    (needs CONFIG_MODULE_FORCE_UNLOAD)
   -s, --syslog     errors go to the system log
   -v, --verbose    say what was removed
-      --json       one JSON object a module and line
+      --json       one JSON object a module and line (docs/json.md)
   -V, --version
   -h, --help
 
@@ -77,7 +78,7 @@ async function removeAll(operands: readonly string[], context: AppletContext, { 
   for (const operand of operands) {
     const { messages, ...removal } = await remover.remove(operand);
     for (const message of messages) say(message);
-    if (json) context.stdout(`${JSON.stringify({ schema: 1, ...removal })}\n`);
+    if (json) context.stdout(jsonLine('removal', { target: operand, ...removal }));
     if (removal.outcome === 'removed') system.log.info({ code: 'removed', message: `removed module ${removal.module}` });
     else status = 1;
   }

@@ -26,8 +26,8 @@ export type ConfigOptions = {
 };
 
 /** The directories that are read by default, whether they exist or not: what a daemon watches. */
-export function configDirectories(system: System): string[] {
-  return CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/modprobe.d`);
+export function configDirectories(system: System, name: 'modprobe.d' | 'depmod.d' = 'modprobe.d'): string[] {
+  return CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/${name}`);
 }
 
 /** Whether a file of this name in a configuration directory is read. */

@@ -80,10 +80,15 @@ function searchEntry(word: string): SearchEntry {
 }
 
 /** `*`, or an extended regular expression found anywhere in the release. One that is none matches nothing. */
-function matchesRelease(pattern: string, release: string): boolean {
+export function matchesRelease(pattern: string, release: string): boolean {
   if (pattern === '*') return true;
   const expression = fromPosix(pattern);
   return expression !== undefined && expression.test(release);
+}
+
+/** Whether a pattern can match at all. */
+export function isReleasePattern(pattern: string): boolean {
+  return pattern === '*' || fromPosix(pattern) !== undefined;
 }
 
 /** POSIX extended to JavaScript: what both know means the same but for character classes and escapes of letters. */
@@ -93,6 +98,7 @@ function fromPosix(pattern: string): RegExp | undefined {
     '[:space:]': '\\s', '[:blank:]': ' \\t', '[:xdigit:]': '0-9A-Fa-f', '[:punct:]': '!-\\/:-@\\[-`{-~',
   };
   let source = '';
+  let open = 0;
   for (let i = 0; i < pattern.length; i++) {
     const ch = pattern[i] ?? '';
     if (ch === '\\') {
@@ -106,7 +112,11 @@ function fromPosix(pattern: string): RegExp | undefined {
       source += `[${negated ? '^' : ''}${body}]`;
       i = end;
     } else {
-      source += ch;
+      if (ch === '(') open++;
+      // One that closes nothing is a letter like others.
+      const closes = ch === ')' && open > 0;
+      if (closes) open--;
+      source += ch === ')' && !closes ? '\\)' : ch;
     }
   }
   try {

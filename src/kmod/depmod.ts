@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { moduleNameOfPath } from './alias.ts';
-import { type ConfigFile, listFiles, readText } from './config-files.ts';
+import { configDirectories, type ConfigFile, listFiles, readText } from './config-files.ts';
 import type { CacheKey } from './depmod-cache.ts';
 import { CacheFile } from './depmod-cache-file.ts';
 import { type DepmodConfig, parseDepmodConfig } from './depmod-config.ts';
@@ -21,7 +21,7 @@ import { DepmodSymbols } from './depmod-symbols.ts';
 import { DEPMOD_FILES, type DepmodData, type DepmodFile } from './depmod-write.ts';
 import type { IndexLayout } from './index-build.ts';
 import type { ModuleFacts } from './module-facts.ts';
-import { type KernelSymbols, parseSymvers, parseSystemMap } from './symvers.ts';
+import { parseSymvers, parseSystemMap, type SymbolList } from './symvers.ts';
 
 export type DepmodOptions = {
   /** The tree: …/lib/modules/RELEASE. */
@@ -62,9 +62,6 @@ export type DepmodResult = {
   readonly cached: number;
   readonly cycles: readonly (readonly string[])[];
 };
-
-/** The directories of depmod.d(5); usr/lib since kmod 32. */
-const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
 
 /** Makes the indexes. Throws DepmodError; what concerns one file or line is logged. */
 export async function depmod(system: System, options: DepmodOptions): Promise<DepmodResult> {
@@ -169,7 +166,7 @@ function loadKernelSymbols(symbols: DepmodSymbols, options: DepmodOptions, syste
   } catch (error) {
     throw new DepmodError(`could not load ${file}: ${reasonOf(error)}`, { cause: error });
   }
-  const found: KernelSymbols = symvers === undefined ? parseSystemMap(text, file, symbolPrefix) : parseSymvers(text, file);
+  const found: SymbolList = symvers === undefined ? parseSystemMap(text, file, symbolPrefix) : parseSymvers(text, file);
   for (const { line, message } of found.problems) system.log.error({ code: 'bad-line', file, line, message });
   symbols.addKernelSymbols(found.symbols);
   return { unknown: reportSymbols, versions: reportSymbols && symvers !== undefined };
@@ -207,7 +204,7 @@ function namedModules(paths: readonly string[], directory: string, system: Syste
 }
 
 function loadDepmodConfig({ configPaths, release }: DepmodOptions, system: System): DepmodConfig {
-  const paths = configPaths ?? CONFIG_DIRECTORIES.map((directory) => `${system.roots.config}/${directory}/depmod.d`);
+  const paths = configPaths ?? configDirectories(system, 'depmod.d');
   const files: ConfigFile[] = listFiles(paths, system).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const texts = files.flatMap((file) => {
     const text = readText(file, system);

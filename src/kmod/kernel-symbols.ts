@@ -6,14 +6,13 @@ import { codeOf, FormatError, LimitError, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { compressionOf, decompress } from './compression.ts';
 import type { ModuleSource } from './module-source.ts';
-
-export type KernelSymbol = { readonly crc: number; readonly namespace: string };
+import { type KernelSymbol, parseSymvers } from './symvers.ts';
 
 /** `exports` of a symbol: undefined where nothing tells. */
 export type KernelSymbols = {
   exports(symbol: string): boolean | undefined;
   /** Its version and namespace, where the build's list is at hand. */
-  symbol(symbol: string): KernelSymbol | undefined;
+  symbol(symbol: string): Omit<KernelSymbol, 'name'> | undefined;
 };
 
 /** What kallsyms says of some symbols. */
@@ -40,12 +39,15 @@ export function parseKallsyms(text: string, wanted: ReadonlySet<string>): Kallsy
   const exported = new Set<string>();
   let exportsListed = false;
   let variables = 0;
+  let blank = -1;
   for (let at = 0; at < text.length;) {
     const newline = text.indexOf('\n', at);
     const end = newline < 0 ? text.length : newline;
-    const blank = text.indexOf(' ', at);
+    // Looked for again only when it is passed: lines without one must not each search all of the rest.
+    if (blank < at) blank = text.indexOf(' ', at);
+    if (blank < 0) break;
     const type = text[blank + 1] ?? '';
-    const name = blank < 0 || blank + 3 > end ? '' : text.slice(blank + 3, end);
+    const name = blank + 3 > end ? '' : text.slice(blank + 3, end);
     at = end + 1;
     if (name.includes('\t')) continue;
     if (/[dDbB]/.test(type)) variables++;
@@ -56,16 +58,6 @@ export function parseKallsyms(text: string, wanted: ReadonlySet<string>): Kallsy
     } else if (wanted.has(name)) plain.add(name);
   }
   return { found: exportsListed ? exported : plain, exportsListed, complete: exportsListed || variables >= VARIABLES_LISTED };
-}
-
-/** Lines `0xCRC\tNAME\tMODULE\tKIND[\tNAMESPACE]`; the module of the kernel's own symbols is `vmlinux`. Others are left out. */
-export function parseSymvers(text: string): Map<string, KernelSymbol> {
-  const symbols = new Map<string, KernelSymbol>();
-  for (const line of text.split('\n')) {
-    const [crc = '', name = '', module, , namespace = ''] = line.split('\t');
-    if (module === 'vmlinux' && /^0x[0-9a-f]{1,8}$/i.test(crc)) symbols.set(name, { crc: Number(crc), namespace });
-  }
-  return symbols;
 }
 
 /**
@@ -104,9 +96,9 @@ function readSymvers(system: System, source: ModuleSource): Map<string, KernelSy
       const compression = compressionOf(bytes);
       return Buffer.from(compression === undefined ? bytes : decompress(bytes, compression, { file, limit: MAX_SYMBOL_LIST })).toString('latin1');
     });
-    const symbols = text === undefined ? undefined : parseSymvers(text);
+    const symbols = text === undefined ? [] : parseSymvers(text, file).symbols;
     // linux-headers of some distributions have an empty one, or one without the kernel's own symbols.
-    if (symbols && symbols.size > 0) return symbols;
+    if (symbols.length > 0) return new Map(symbols.map((symbol) => [symbol.name, symbol]));
   }
   return undefined;
 }

@@ -1,7 +1,7 @@
-// Which files modprobe reads for its configuration and which ones it passes over: the look around that lint does, and what it says of it.
+// Which files modprobe and depmod read for their configuration and which ones they pass over: the look around that lint does, and what it says of it.
 
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -26,8 +26,8 @@ const OWN_DIRECTORIES = 2;
 /** What editors, packages and careful people leave behind: nobody expects such a file to be read. */
 const LEFTOVER = /^(?:README|#)|~$|\.(?:bak|old|orig|rej|sw[a-p]|disabled|save|rpm(?:new|save|orig)|dpkg-[a-z]+|ucf-[a-z]+)$/i;
 
-/** Looks at every file and directory in the order in which modprobe does. */
-export function surveyConfig(system: System, options: ConfigOptions = {}): SurveyedFile[] {
+/** Looks at every file and directory in the order in which modprobe and depmod do. */
+export function surveyConfig(system: System, options: ConfigOptions = {}, name: 'modprobe.d' | 'depmod.d' = 'modprobe.d'): SurveyedFile[] {
   const files: SurveyedFile[] = [];
   const taken = new Map<string, SurveyedFile>();
   const seen = new Set<string>();
@@ -38,7 +38,7 @@ export function surveyConfig(system: System, options: ConfigOptions = {}): Surve
     if (!first) taken.set(name, file);
     files.push(file);
   };
-  for (const [index, path] of (options.configPaths ?? configDirectories(system)).entries()) {
+  for (const [index, path] of (options.configPaths ?? configDirectories(system, name)).entries()) {
     const vendor = options.configPaths === undefined && index >= OWN_DIRECTORIES;
     const stat = statSync(path, { throwIfNoEntry: false });
     if (!stat) {
@@ -80,7 +80,7 @@ export function lintFiles(files: readonly SurveyedFile[]): Finding[] {
         return finding('warning', 'unread-file', source, `not read: the name does not end in .conf (rename it to ${name}.conf, or move it away)`);
       }
       case 'directory':
-        return finding('warning', 'unread-directory', source, 'not read: directories inside of modprobe.d are passed over, with all files in them');
+        return finding('warning', 'unread-directory', source, `not read: directories inside of ${basename(dirname(file.path))} are passed over, with all files in them`);
       case 'absent':
         return finding('warning', 'absent-path', source, 'no such file or directory');
       case 'unreadable':

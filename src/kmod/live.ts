@@ -55,6 +55,18 @@ export class LiveModules {
   }
 }
 
+/** The kernel as it would be if `removed` were gone: what a dry run of removals asks. */
+export function liveWithout(live: LiveModules, removed: ReadonlySet<string>): Pick<LiveModules, 'state' | 'refcnt'> {
+  return {
+    state: (module) => (removed.has(module) ? undefined : live.state(module)),
+    refcnt(module) {
+      const count = live.refcnt(module);
+      // A holder is one user.
+      return removed.size === 0 || count === undefined ? count : Math.max(0, count - live.holders(module).filter((holder) => removed.has(holder)).length);
+    },
+  };
+}
+
 /** A name that may become a path. */
 export function isModuleName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');

@@ -5,18 +5,24 @@ import type { Compression } from './compression.ts';
 import { deniedFailure, errnoFailure, failureOf } from './failure.ts';
 import { type Attempt, GoalRun } from './goal-run.ts';
 import { KmsgTail } from './kmsg.ts';
-import type { LiveModules } from './live.ts';
+import { type LiveModules, liveWithout } from './live.ts';
 import type { ModuleSource } from './module-source.ts';
 import type { GoalResult, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
 
 /** Modules whose init runs at the same time. Each holds a thread of the libuv pool. */
 export const DEFAULT_JOBS = 8;
 
-export type LoaderOptions = { readonly jobs?: number };
+export type LoaderOptions = {
+  readonly jobs?: number;
+  /** A dry run shows what kmod's does: no removal frees what the module used. */
+  readonly strict?: boolean | undefined;
+};
 
 export type ExecuteOptions = {
   /** Do nothing, but say all that would be done. */
   readonly dryRun?: boolean;
+  /** Modules that earlier dry runs would have removed, which count as gone; this one adds its own. Only with `dryRun`. */
+  readonly removed?: Set<string>;
   /** Act as if nothing were loaded: only with `dryRun`. */
   readonly ignoreLoaded?: boolean;
   /** MODULE_INIT_IGNORE_MODVERSIONS and MODULE_INIT_IGNORE_VERMAGIC, for every module that is inserted. */
@@ -35,22 +41,25 @@ export class Loader {
   readonly #source: ModuleSource;
   readonly #live: LiveModules;
   readonly #jobs: number;
+  readonly #strict: boolean;
   readonly #inFlight = new Map<string, Promise<Attempt>>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
   #kmsg: Promise<KmsgTail | undefined> | undefined;
   #kernelFormat: Compression | undefined | 'unread' = 'unread';
 
-  constructor(system: System, source: ModuleSource, live: LiveModules, { jobs = DEFAULT_JOBS }: LoaderOptions = {}) {
+  constructor(system: System, source: ModuleSource, live: LiveModules, { jobs = DEFAULT_JOBS, strict = false }: LoaderOptions = {}) {
     this.#system = system;
     this.#source = source;
     this.#live = live;
     this.#jobs = jobs;
+    this.#strict = strict;
   }
 
   /** Never rejects for a step that fails: the result says so. */
-  async execute(plan: ProbePlan, options: ExecuteOptions = {}): Promise<ProbeResult> {
+  async execute(plan: ProbePlan, given: ExecuteOptions = {}): Promise<ProbeResult> {
     const started = this.#system.clock.now();
+    const options = given.dryRun ? { ...given, removed: given.removed ?? new Set<string>() } : given;
     const goals: GoalResult[] = [];
     // What is announced comes in the plan's order; silent plans need not wait for one goal before the next.
     if (options.onStep) for (const goal of plan.goals) goals.push(await this.#executeGoal(goal, options));
@@ -71,7 +80,9 @@ export class Loader {
     const run = new GoalRun(goal.steps, options.onStep);
     const results = await run.all((step, announce) => this.#executeStep(step, options, announce));
     const failed = results.find((result) => result.outcome === 'failed' && result.required);
-    const own = results.findLast((result) => result.module === goal.module && result.reason.kind === goal.reason.kind);
+    const last = results.findLast((result) => result.module === goal.module && result.reason.kind === goal.reason.kind);
+    // With a holder what it needs goes too, before its own turn comes.
+    const own = last?.outcome === 'not-loaded' ? results.find(({ module, outcome }) => module === goal.module && outcome !== 'not-loaded') ?? last : last;
     const outcome = failed ? 'failed' : own?.outcome ?? 'skipped';
     return { ...goal, outcome, ...(failed?.failure ? { failure: failed.failure } : {}), steps: results };
   }
@@ -137,8 +148,10 @@ export class Loader {
 
   async #remove(step: ProbeStep, options: ExecuteOptions, announce: () => void): Promise<Attempt> {
     const named = step.reason.kind !== 'dep';
-    if (this.#live.state(step.module) === undefined) return { outcome: 'not-loaded' };
-    const users = this.#live.refcnt(step.module);
+    const { removed } = options;
+    const live = removed && !this.#strict ? liveWithout(this.#live, removed) : this.#live;
+    if (live.state(step.module) === undefined) return { outcome: 'not-loaded' };
+    const users = live.refcnt(step.module);
     if (users !== 0) {
       // What the module needed may well be needed by others too.
       if (!named) return { outcome: 'skipped' };
@@ -146,7 +159,10 @@ export class Loader {
       if (users !== undefined && !waits) return { outcome: 'failed', failure: { ...errnoFailure('EAGAIN', 'delete_module'), text: 'in use' } };
     }
     announce();
-    if (options.dryRun) return { outcome: 'skipped' };
+    if (options.dryRun) {
+      removed?.add(step.module);
+      return { outcome: 'skipped' };
+    }
     const native = await this.#system.native();
     const flags = O_NONBLOCK | (options.forceRemoval ? O_TRUNC : 0);
     return this.#timed(async () => {

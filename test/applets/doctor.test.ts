@@ -65,9 +65,9 @@ describe('doctor', () => {
     const directory = root();
     const { stdout, status } = await run(['--json', 'x', 'nosuch'], directory);
     expect([status, ...stdout.trim().split('\n').map((line) => JSON.parse(line) as object)]).toEqual([1, {
-      schema: 1, target: 'x', release: RELEASE, tree: `/${TREE}`, modules: ['x'], status: 'loadable',
+      schema: 1, kind: 'diagnosis', target: 'x', release: RELEASE, tree: `/${TREE}`, modules: ['x'], status: 'loadable',
       verdict: 'x is not loaded, and nothing that can be seen is in its way', findings: [], propose: 'modprobe x',
-    }, expect.objectContaining({ schema: 1, target: 'nosuch', modules: [], status: 'unknown', findings: [expect.objectContaining({ kind: 'unknown-name' })] })]);
+    }, expect.objectContaining({ schema: 1, kind: 'diagnosis', target: 'nosuch', modules: [], status: 'unknown', findings: [expect.objectContaining({ kind: 'unknown-name' })] })]);
   });
 
   it('lets no escape sequence through', async () => {

@@ -75,9 +75,9 @@ describe('insmod', () => {
     const file = join(root, 'm/snd-x.ko');
     const native = openFakeNative({ answers: [{ call: 'finitModule', errno: errno('ENOEXEC') }] });
     expect(JSON.parse((await runApplet(insmod, ['--json', file], { root, native })).stdout)).toEqual({
-      schema: 1, path: file, module: 'snd_x', outcome: 'failed',
+      schema: 1, kind: 'insertion', path: file, module: 'snd_x', outcome: 'failed',
       failure: { code: 'ENOEXEC', errno: 8, syscall: 'finit_module', text: 'Exec format error', kernel: [] },
     });
-    expect(JSON.parse((await runApplet(insmod, ['--json', file], { root })).stdout)).toEqual({ schema: 1, path: file, module: 'snd_x', outcome: 'inserted' });
+    expect(JSON.parse((await runApplet(insmod, ['--json', file], { root })).stdout)).toEqual({ schema: 1, kind: 'insertion', path: file, module: 'snd_x', outcome: 'inserted' });
   });
 });

@@ -71,7 +71,7 @@ describe('kmod static-nodes', () => {
   it('prints objects with --json', async () => {
     const root = fixtureRoot({ [`${TREE}/modules.devname`]: 'fuse fuse c10:229\n' });
     const { stdout } = await runApplet(kmod, ['static-nodes', '--json'], { root });
-    expect(JSON.parse(stdout)).toEqual({ schema: 1, module: 'fuse', name: 'fuse', type: 'c', major: 10, minor: 229 });
+    expect(JSON.parse(stdout)).toEqual({ schema: 1, kind: 'static-node', module: 'fuse', name: 'fuse', type: 'c', major: 10, minor: 229 });
   });
 
   it('does not mind a tree without static nodes', async () => {

@@ -35,10 +35,19 @@ describe('lint', () => {
     const root = fixtureRoot(FILES);
     const file = `${root}/etc/modprobe.d/b.conf`;
     const { status, stdout } = await runApplet(lint, ['--json', '-C', file], { root });
-    expect([status, JSON.parse(stdout)]).toEqual([1, { schema: 1, release: '6.12.0-test', files: [file], findings: [
+    expect([status, JSON.parse(stdout)]).toEqual([1, { schema: 1, kind: 'lint', release: '6.12.0-test', files: [file], findings: [
       { severity: 'warning', code: 'blacklist-bypassed', file, line: 1, message: BYPASSED },
       { severity: 'error', code: 'no-such-parameter', file, line: 2, message: 'no effect: xfs has no parameter debgu (did you mean debug?)' },
     ] }]);
+  });
+
+  it('reads depmod.d only where -C does not name files, or --depmod-config does', async () => {
+    const root = fixtureRoot({ ...FILES, 'good.conf': 'options xfs debug=1\n', 'etc/depmod.d/d.conf': 'serach x\n' });
+    const said = "error: line skipped: unknown directive 'serach' (did you mean search?)";
+    expect((await runApplet(lint, [], { root })).stdout).toContain(`${root}/etc/depmod.d/d.conf:1: ${said}\n`);
+    expect(await runApplet(lint, ['-C', `${root}/good.conf`], { root })).toEqual({ status: 0, stderr: '', stdout: '1 file read: nothing to say\n' });
+    expect((await runApplet(lint, ['-C', `${root}/good.conf`, '--depmod-config', `${root}/etc/depmod.d`], { root })).stdout)
+      .toBe(`${root}/etc/depmod.d/d.conf:1: ${said}\n2 files read: 1 error, 0 warnings, 0 notes\n`);
   });
 
   it('ends with 0 where there is nothing worse than notes', async () => {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { kmsgLog, logLevelOf, stderrLog } from '../../src/applets/log.ts';
-import { makeRoot, recordingLog } from '../udev/fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { makeRoot } from '../udev/fakes.ts';
 
 describe('stderrLog', () => {
   it('prints records down to its level, one line each', () => {
@@ -24,7 +25,7 @@ describe('kmsgLog', () => {
     const root = makeRoot();
     const path = join(root.path, 'dev/kmsg');
     writeFileSync(path, '');
-    const log = kmsgLog({ path, program: 'tsudevd', pid: 42, level: 'info', fallback: recordingLog().log });
+    const log = kmsgLog({ path, program: 'tsudevd', pid: 42, level: 'info', fallback: recordingLog() });
     log.info({ code: 'x', message: 'e1000e loaded' });
     expect(readFileSync(path, 'utf8')).toBe('<30>tsudevd[42]: e1000e loaded');
     log.error({ code: 'x', message: 'x'.repeat(2000) });
@@ -34,7 +35,8 @@ describe('kmsgLog', () => {
 
   it('makes no file where there is no device, and falls back', () => {
     const root = makeRoot();
-    const { log: fallback, lines } = recordingLog();
+    const fallback = recordingLog();
+    const lines = fallback.records;
     kmsgLog({ path: join(root.path, 'dev/kmsg'), program: 'tsudevd', pid: 42, level: 'info', fallback }).warn({ code: 'x', message: 'text' });
     expect(lines.map(({ level, code }) => `${level} ${code}`)).toEqual(['warn x', 'debug kmsg-failed']);
     expect(() => readFileSync(join(root.path, 'dev/kmsg'))).toThrow('ENOENT');

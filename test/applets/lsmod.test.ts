@@ -44,8 +44,8 @@ describe('lsmod', () => {
   it('prints one object a module with --json', async () => {
     const root = fixtureRoot({ 'proc/modules': 'old 16384 - - Loading 0x0\nx 1 1 y, Live 0x0\n' });
     expect((await runApplet(lsmod, ['--json'], { root })).stdout.trim().split('\n').map((line) => JSON.parse(line))).toEqual([
-      { schema: 1, module: 'old', size: 16384, refcnt: null, holders: [], state: 'coming' },
-      { schema: 1, module: 'x', size: 1, refcnt: 1, holders: ['y'], state: 'live' },
+      { schema: 1, kind: 'loaded-module', module: 'old', size: 16384, refcnt: null, holders: [], state: 'coming' },
+      { schema: 1, kind: 'loaded-module', module: 'x', size: 1, refcnt: 1, holders: ['y'], state: 'live' },
     ]);
   });
 

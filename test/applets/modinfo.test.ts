@@ -113,16 +113,16 @@ describe('modinfo', () => {
     const { status, stdout } = await runApplet(modinfo, ['--json', 'x', 'ext4', 'nosuch', 'bad'], { root });
     const path = join(root, TREE, 'kernel/x.ko');
     expect([status, ...stdout.trim().split('\n').map((line) => JSON.parse(line))]).toEqual([1, {
-      schema: 1, module: 'x', path, builtin: false,
+      schema: 1, kind: 'module-info', module: 'x', path, builtin: false,
       entries: [['license', 'GPL'], ['author', 'A'], ['author', 'B'], ['alias', 'fs-x'], ['a_key_that_is_too_wide', '1'], ['noequals', '']].map(([key, value]) => ({ key, value })),
       parameters: [{ name: 'a', type: 'int', description: 'The a' }, { name: 'b', type: 'bool', description: null }],
       buildId: 'abcd',
       signature: { id: 'PKCS#7', signer: 'Test key', keyId: '15fd', hashAlgorithm: 'sha256', algorithm: 'rsa', signature: Buffer.from(SIGNATURE).toString('hex') },
     }, {
-      schema: 1, module: 'ext4', path: null, builtin: true, entries: [{ key: 'license', value: 'GPL' }, { key: 'alias', value: 'fs-ext4' }],
+      schema: 1, kind: 'module-info', module: 'ext4', path: null, builtin: true, entries: [{ key: 'license', value: 'GPL' }, { key: 'alias', value: 'fs-ext4' }],
       parameters: [{ name: 'd', type: null, description: 'Debug' }], buildId: null, signature: null,
-    }, { schema: 1, target: 'nosuch', error: 'Module nosuch not found.' }, {
-      schema: 1, module: 'bad', path: join(root, TREE, 'kernel/bad.ko'), error: "could not get modinfo from 'bad': Exec format error",
+    }, { schema: 1, kind: 'error', target: 'nosuch', error: 'Module nosuch not found.' }, {
+      schema: 1, kind: 'error', module: 'bad', path: join(root, TREE, 'kernel/bad.ko'), error: "could not get modinfo from 'bad': Exec format error",
       detail: `${join(root, TREE, 'kernel/bad.ko')}: at offset 0: expected the ELF magic 7f 45 4c 46, found 6e 6f 74 20`,
     }]);
   });
@@ -132,8 +132,8 @@ describe('modinfo', () => {
     const { stdout } = await runApplet(modinfo, ['--json', '-0', '-F', 'author', 'x', 'ext4'], { root });
     const path = join(root, TREE, 'kernel/x.ko');
     expect(stdout.split('\0').filter(Boolean).map((text) => JSON.parse(text))).toEqual([
-      { schema: 1, module: 'x', path, builtin: false, field: 'author', values: ['A', 'B'] },
-      { schema: 1, module: 'ext4', path: null, builtin: true, field: 'author', values: [] },
+      { schema: 1, kind: 'module-info', module: 'x', path, builtin: false, field: 'author', values: ['A', 'B'] },
+      { schema: 1, kind: 'module-info', module: 'ext4', path: null, builtin: true, field: 'author', values: [] },
     ]);
   });
 

@@ -68,7 +68,7 @@ describe('rmmod', () => {
   it('prints what came of each with --json', async () => {
     const { status, stdout } = await runApplet(rmmod, ['--json', 'xfs', 'libcrc32c'], { root: fixtureRoot(FILES) });
     expect([status, ...stdout.trim().split('\n').map((line) => JSON.parse(line))]).toEqual([
-      1, { schema: 1, module: 'xfs', outcome: 'removed', holders: [] }, { schema: 1, module: 'libcrc32c', outcome: 'in-use', holders: ['xfs'] },
+      1, { schema: 1, kind: 'removal', target: 'xfs', module: 'xfs', outcome: 'removed', holders: [] }, { schema: 1, kind: 'removal', target: 'libcrc32c', module: 'libcrc32c', outcome: 'in-use', holders: ['xfs'] },
     ]);
   });
 

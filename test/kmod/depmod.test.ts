@@ -121,7 +121,7 @@ describe('sortDependencies', () => {
 describe('DepmodSymbols', () => {
   it('finds owners, of two exports the later', () => {
     const symbols = new DepmodSymbols();
-    symbols.addKernelSymbols([{ name: 'printk', crc: 1 }]);
+    symbols.addKernelSymbols([{ name: 'printk', crc: 1, namespace: '' }]);
     symbols.addExports(0, facts({ exports: [{ name: 'a', crc: 5 }, { name: 'b', crc: 5 }] }));
     symbols.addExports(1, facts({ exports: [{ name: 'b', crc: 6 }] }));
     const problems: unknown[] = [];
@@ -143,10 +143,10 @@ describe('DepmodSymbols', () => {
 
 describe('parseSymvers and parseSystemMap', () => {
   it('take the symbols of the kernel itself', () => {
-    expect(parseSymvers('0x0000000a\tx\tvmlinux\tEXPORT_SYMBOL\n0xb y drivers/z E\nq z vmlinux E\n0x1ffffffff w vmlinux E\nshort\n', 'f'))
-      .toEqual({ symbols: [{ name: 'x', crc: 10 }, { name: 'w', crc: -1 }], problems: [{ line: 3, message: 'f:3 Invalid symbol version q: Success' }] });
+    expect(parseSymvers('0x0000000a\tx\tvmlinux\tEXPORT_SYMBOL\n0xb y drivers/z E\nq z vmlinux E\n0x1ffffffff w vmlinux E\nshort\n0x0000002a\tn\tvmlinux\tEXPORT_SYMBOL_GPL\tNS\n', 'f'))
+      .toEqual({ symbols: [{ name: 'x', crc: 10, namespace: '' }, { name: 'w', crc: -1, namespace: '' }, { name: 'n', crc: 42, namespace: 'NS' }], problems: [{ line: 3, message: 'f:3 Invalid symbol version q: Success' }] });
     expect(parseSystemMap('c0 R __ksymtab_a\nc1 T b\nbad\nc2 R _x__ksymtab_c\nc3 r ___ksymtab_d\n', 'f', '_'))
-      .toEqual({ symbols: [{ name: 'a', crc: 0 }, { name: 'd', crc: 0 }].filter(({ name }) => name === 'd'), problems: [{ line: 3, message: 'f:3: invalid line: bad' }] });
+      .toEqual({ symbols: [{ name: 'd', crc: 0, namespace: '' }], problems: [{ line: 3, message: 'f:3: invalid line: bad' }] });
   });
 });
 

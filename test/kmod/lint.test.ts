@@ -50,6 +50,85 @@ async function lintText(lines: readonly string[], more: Files = {}): Promise<str
   return found.map((text) => text.replaceAll('etc/modprobe.d/x.conf:', '').replaceAll(`${TREE}/`, ''));
 }
 
+describe('lint of depmod.d', () => {
+  const TREE_FILES = {
+    ...MODULES, [`${TREE}/updates/pcspkr.ko.xz`]: '', [`${TREE}/extra/e1000e.ko`]: '', [`${TREE}/kernel/hid-lg.ko`]: '', 'opt/ext/x.ko': '',
+  };
+  const lintDepmodText = async (lines: readonly string[], more: Files = {}) => (await lintRoot({ ...TREE_FILES, 'etc/depmod.d/x.conf': `${lines.join('\n')}\n`, ...more }))
+    .map((text) => text.replaceAll('etc/depmod.d/x.conf:', ''));
+
+  it('names lines that are skipped, and words that are dropped', async () => {
+    expect(await lintDepmodText(['serach updates', 'Search updates', 'override pcspkr *', 'external *', 'search', 'exclude', 'include x', 'make_map_files no', '  # indented', '# fine', '',
+      'override pcspkr * kernel more', 'exclude hid.ko # why'])).toEqual([
+      "1 error unknown-directive: line skipped: unknown directive 'serach' (did you mean search?)",
+      "2 error unknown-directive: line skipped: unknown directive 'Search' (did you mean search?)",
+      "3 error bad-line: line skipped: it must read 'override MODULE RELEASE DIRECTORY'",
+      "4 error bad-line: line skipped: it must read 'external RELEASE DIRECTORY'",
+      "5 error bad-line: no effect: it must read 'search DIRECTORY…'",
+      "6 error bad-line: no effect: it must read 'exclude NAME…'",
+      '7 error not-implemented: no effect: no depmod of today knows include; all *.conf files of the directory are read',
+      '8 error not-implemented: no effect: no depmod of today knows make_map_files',
+      '9 note indented-comment: a comment that does not begin the line: depmod complains of it each time, and skips it',
+      "12 error extra-words: 'more' is dropped: it must read 'override MODULE RELEASE DIRECTORY'",
+      '13 error trailing-comment: a comment must be a line of its own: what follows # here is read as a part of the directive',
+      '13 warning exclude-nothing: #: no effect: nothing in the tree has that name',
+      '13 warning exclude-nothing: why: no effect: nothing in the tree has that name',
+    ]);
+  });
+
+  it('knows what a search list cannot find', async () => {
+    expect(await lintDepmodText(['search updates updates/ /opt/x nosuch external built-in', 'search extra updates'])).toEqual([
+      '1 error search-nothing: updates/: no effect: depmod wants no slash at the end (updates)',
+      '1 error search-nothing: /opt/x: no effect: directories are named below the tree; others need an external line',
+      '1 warning search-nothing: nosuch: no effect: there is no such directory in the tree',
+      '1 warning search-nothing: external: no effect: there is no external line',
+      '2 warning search-twice: does not replace line 1: its directories come behind those, with lower priority',
+      '2 note duplicate: updates: stands in line 1 already, which counts',
+    ]);
+  });
+
+  it('looks for what an override names', async () => {
+    expect(await lintDepmodText(['override pcspkr * updates', 'override nosuch * kernel', 'override pcspkr * extra', 'override pcspkr.ko * kernel', 'override pcspkr * /kernel', 'override hid_lg * kernel',
+      'override soft * kernel', 'override hid * kernel', 'override pcspkr ( kernel', 'override nosuch ^5\\\\. kernel', 'override e1000e * kernel', 'override e1000e ^6 extra'])).toEqual([
+      '2 warning no-such-module: no effect: there is no module nosuch in the tree',
+      '3 warning override-nothing: no effect: extra holds no file of pcspkr (it is kernel/pcspkr.ko, updates/pcspkr.ko.xz)',
+      '4 error override-nothing: no effect: pcspkr.ko is a file; name the module: pcspkr',
+      '5 error override-nothing: no effect: /kernel: directories are named below the tree, without a slash at either end',
+      '6 error override-nothing: no effect: the module must be named as its file is: hid-lg',
+      '7 warning no-such-module: no effect: there is no module soft in the tree',
+      '8 note override-nothing: no effect: kernel/hid.ko is the only file of hid',
+      "9 error bad-release: no effect: '(' matches no kernel: it must be * or an extended regular expression, such as ^6\\.12\\.",
+      '11 warning override-twice: no effect: line 12 overrides the same module, and the later line counts',
+    ]);
+  });
+
+  it('looks for external directories, and for names that are excluded', async () => {
+    expect(await lintDepmodText(['external * /opt/ext', 'external * /opt/none', 'external * opt/ext', 'external [ /opt/ext', 'exclude pcspkr.ko hid kernel/hid.ko extra nosuch'])).toEqual([
+      '1 note external-unlisted: modules of /opt/ext never replace those of the tree: no search line has the word external',
+      '2 warning external-nothing: no effect: there is no directory /opt/none',
+      '3 error external-nothing: opt/ext must begin with a slash: depmod looks for it below the directory that it is called in',
+      "4 error bad-release: no effect: '[' matches no kernel: it must be * or an extended regular expression, such as ^6\\.12\\.",
+      '5 error exclude-nothing: hid: no effect: the file must be named as it is: hid.ko',
+      '5 error exclude-nothing: kernel/hid.ko: no effect: exclude takes names of files and directories, not paths',
+      '5 warning exclude-nothing: nosuch: no effect: nothing in the tree has that name',
+    ]);
+  });
+
+  it('tells of files that are not read, and is mild with those of a distribution', async () => {
+    expect(await lintDepmodText(['search updates built-in'], {
+      'usr/lib/depmod.d/x.conf': 'search a\n', 'usr/lib/depmod.d/dist.conf': 'search nosuch\noverride nosuch * kernel\nexclude nosuch\n', 'etc/depmod.d/sub.conf/a': '', 'etc/depmod.d/local': '',
+    })).toEqual([
+      'etc/depmod.d/local: warning unread-file: not read: the name does not end in .conf (rename it to local.conf, or move it away)',
+      'etc/depmod.d/sub.conf: warning unread-directory: not read: directories inside of depmod.d are passed over, with all files in them',
+      '1 warning search-twice: does not replace usr/lib/depmod.d/dist.conf:1: its directories come behind those, with lower priority',
+      'usr/lib/depmod.d/dist.conf:1 note search-nothing: nosuch: no effect: there is no such directory in the tree',
+      'usr/lib/depmod.d/dist.conf:2 note no-such-module: no effect: there is no module nosuch in the tree',
+      'usr/lib/depmod.d/dist.conf:3 note exclude-nothing: nosuch: no effect: nothing in the tree has that name',
+      'usr/lib/depmod.d/x.conf: note shadowed-file: not read: etc/depmod.d/x.conf has the same name and is read in its place',
+    ]);
+  });
+});
+
 describe('lint of blacklist lines', () => {
   it('tells what still loads a module, and how to refuse it', async () => {
     expect(await lintText(['blacklist hid', 'blacklist usbhid'])).toEqual([

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
+import { openKmod } from '../../src/kmod/kmod.ts';
 import { MODULE_INIT_COMPRESSED_FILE } from '../../src/system.ts';
 import type { ProbeResult } from '../../src/kmod/probe.ts';
 import { IMAGE, machine, tree } from './machine.ts';
@@ -185,6 +186,29 @@ describe('removal', () => {
     const result = await busy.kmod.execute(busy.kmod.plan('xfs', { action: 'remove' }));
     expect(result.goals[0]?.failure).toMatchObject({ code: 'EAGAIN', text: 'in use' });
     expect(busy.native.calls).toEqual([]);
+  });
+
+  it('shows in a dry run what earlier removals of the run set free', async () => {
+    const held = { ...loaded, 'sys/module/libcrc32c/refcnt': '1\n', 'sys/module/libcrc32c/holders/xfs/refcnt': '0\n' };
+    const shown = async (strict: boolean) => {
+      const { system } = machine({ ...held, 'sys/module/crc32c_generic/initstate': 'live\n', 'sys/module/crc32c_generic/refcnt': '1\n', 'sys/module/crc32c_generic/holders/xfs/refcnt': '0\n' });
+      const kmod = openKmod(system, { strict });
+      const removed = new Set<string>();
+      const said: string[] = [];
+      for (const name of ['xfs', 'libcrc32c', 'crc32c_generic']) await kmod.execute(kmod.plan(name, { action: 'remove' }), { dryRun: true, removed, onStep: ({ module }) => said.push(module) });
+      return said;
+    };
+    expect(await shown(false)).toEqual(['xfs', 'libcrc32c', 'crc32c_generic']);
+    expect(await shown(true)).toEqual(['xfs']);
+  });
+
+  it('forgets a dry run, and shows holders before what they hold', async () => {
+    const { kmod, native } = machine({ ...loaded, 'sys/module/libcrc32c/refcnt': '1\n', 'sys/module/libcrc32c/holders/xfs/refcnt': '0\n' });
+    const plan = kmod.plan('libcrc32c', { action: 'remove', removeHolders: true });
+    for (let round = 0; round < 2; round++) {
+      expect(outcomes(await kmod.execute(plan, { dryRun: true }))).toEqual([{ libcrc32c: 'skipped', steps: ['xfs skipped', 'libcrc32c skipped', 'libcrc32c not-loaded', 'crc32c_generic not-loaded', 'crc32c_intel not-loaded'] }]);
+    }
+    expect(native.calls).toEqual([]);
   });
 
   it('is content with a module that is not there', async () => {

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { readImageFacts } from '../../src/kmod/image-facts.ts';
-import { type KernelSymbols, parseKallsyms, parseSymvers } from '../../src/kmod/kernel-symbols.ts';
+import { type KernelSymbols, parseKallsyms } from '../../src/kmod/kernel-symbols.ts';
 import { nearNames } from '../../src/kmod/near-names.ts';
 import { checkSymbols, symbolProblemText, type SymbolSurroundings } from '../../src/kmod/symbol-check.ts';
 import { vermagicProblem } from '../../src/kmod/vermagic.ts';
@@ -100,13 +100,6 @@ describe('parseKallsyms', () => {
 
   it('takes a list with many variables for complete', () => {
     expect(parseKallsyms('0 d v\n'.repeat(1000), wanted).complete).toBe(true);
-  });
-});
-
-describe('parseSymvers', () => {
-  it('reads the kernel\'s own symbols', () => {
-    expect(parseSymvers('0x0000002a\ta\tvmlinux\tEXPORT_SYMBOL_GPL\tNS\n0x1\tb\tdrivers/b\tEXPORT_SYMBOL\t\n0x00000003\tc\tvmlinux\tEXPORT_SYMBOL\nnonsense\n'))
-      .toEqual(new Map([['a', { crc: 42, namespace: 'NS' }], ['c', { crc: 3, namespace: '' }]]));
   });
 });
 

@@ -7,25 +7,61 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
+import { unpackedFromSuite } from '../../scripts/debian-package.mjs';
+import { messageOf } from '../../src/errors.ts';
 import { defaultCacheDirectory } from '../../src/vm/cache.ts';
+import { findTool } from '../../src/vm/host-tool.ts';
 import { findKernel } from '../../src/vm/kernel.ts';
 
 const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const KMOD = ['/sbin', '/usr/sbin', '/bin', '/usr/bin'].map((directory) => join(directory, 'modprobe')).find((path) => existsSync(path));
 
 export type Run = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
 
-/** Why comparisons with kmod cannot run here, or undefined. With CI=true that is a failure, not a reason. */
-export function whyNoKmod(): string | undefined {
-  if (KMOD !== undefined) return undefined;
-  if (process.env['CI'] === 'true') throw new Error('CI needs Debian\'s kmod: apt-get install kmod');
-  return 'kmod is not installed (apt-get install kmod)';
+/** A kmod that ours is compared with. */
+export type Kmod = {
+  readonly name: string;
+  /** Whether it is one that docs/deviations.md calls new: 34 and later. */
+  readonly isNew: boolean;
+  /** Why it cannot run here, or undefined. */
+  readonly reason: string | undefined;
+  run(tool: string, args: readonly string[]): Run;
+};
+
+/** Debian 12's, installed. With CI=true its absence is a failure, not a reason. */
+export const kmod30: Kmod = {
+  name: 'kmod 30',
+  isNew: false,
+  reason: whyNoKmod(),
+  run: (tool, args) => run(tool === 'kmod' ? findTool(tool) ?? '' : join(dirname(KMOD ?? ''), tool), args),
+};
+
+/** Debian 13's, which is not installed: it runs out of the cache, with its own C library. */
+export const kmod34: Kmod = newestKmod();
+
+function whyNoKmod(): string | undefined {
+  return KMOD === undefined ? reasonOf('kmod is not installed (apt-get install kmod)') : undefined;
 }
 
-const KMOD = ['/sbin', '/usr/sbin', '/bin', '/usr/bin'].map((directory) => join(directory, 'modprobe')).find((path) => existsSync(path));
+function newestKmod(): Kmod {
+  const head = { name: 'kmod 34', isNew: true };
+  try {
+    const unpacked = unpackedFromSuite('trixie', ['kmod', 'libkmod2', 'libc6', 'liblzma5', 'libzstd1', 'libssl3t64', 'zlib1g']);
+    const libraries = join(unpacked, 'usr/lib/x86_64-linux-gnu');
+    const command = [join(libraries, 'ld-linux-x86-64.so.2'), '--library-path', libraries, '--argv0'];
+    const runTool = (tool: string, args: readonly string[]) => run(command[0] ?? '', [...command.slice(1), tool, join(unpacked, 'usr/bin/kmod'), ...args]);
+    const { stdout, stderr } = runTool('modprobe', ['--version']);
+    const version = /^kmod version (\d+)/.exec(stdout)?.[1];
+    if (version !== '34') return { ...head, reason: reasonOf(`Debian 13's kmod does not run here: ${stderr || stdout}`), run: runTool };
+    return { ...head, reason: undefined, run: runTool };
+  } catch (error) {
+    return { ...head, reason: reasonOf(`Debian 13's kmod: ${messageOf(error)}`), run: () => ({ status: null, stdout: '', stderr: '' }) };
+  }
+}
 
-/** Debian's tool. */
-export function runKmod(tool: string, args: readonly string[]): Run {
-  return run(join(dirname(KMOD ?? ''), tool), args);
+function reasonOf(reason: string): string {
+  if (process.env['CI'] === 'true') throw new Error(reason);
+  return reason;
 }
 
 const links = mkdtempSync(join(tmpdir(), 'tsmodprobe-oracle-'));

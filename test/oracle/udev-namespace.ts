@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-import { unpackedPackage } from '../vm/guests.ts';
+import { unpackedPackage } from '../../scripts/debian-package.mjs';
 import type { Step } from './udev-worker.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));

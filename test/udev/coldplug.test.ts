@@ -8,7 +8,8 @@ import { SystemError } from '../../src/errors.ts';
 import { coldplug, planColdplug, ROUNDS_MAX } from '../../src/udev/coldplug.ts';
 import type { ColdplugProgress } from '../../src/udev/coldplug.ts';
 import { outcomesByModule } from '../../src/udev/outcome.ts';
-import { addDevices, fakeKmod, gate, makeRoot, recordingLog, testClock, testSystem, type TemporaryRoot } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { addDevices, fakeKmod, gate, makeRoot, testClock, testSystem, type TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
 beforeEach(() => {
@@ -89,7 +90,8 @@ describe('coldplug', () => {
     let next = 1;
     const aliases = Object.fromEntries(Array.from({ length: ROUNDS_MAX + 5 }, (_, index) => [`x:${index}`, [{ module: `m${index}` }]]));
     const kmod = fakeKmod(aliases, () => addDevices(root.path, { [`/devices/d${next}`]: { uevent: `MODALIAS=x:${next++}` } }));
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const { settled, rounds } = await coldplug(testSystem(root.path, { log }), kmod);
     expect({ settled, rounds: rounds.length, codes: lines.map(({ code }) => code) }).toEqual({ settled: false, rounds: ROUNDS_MAX, codes: ['coldplug-rounds'] });
   });
@@ -116,7 +118,8 @@ describe('coldplug', () => {
   it('reports a plan that cannot be made and goes on with the others', async () => {
     addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a' }, '/devices/b': { uevent: 'MODALIAS=x:b' } });
     const kmod = fakeKmod({ 'x:b': [{ module: 'b' }] });
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const failing = {
       ...kmod,
       plan: (name: string) => {

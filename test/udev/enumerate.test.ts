@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSystem } from '../../src/system.ts';
 import type { System } from '../../src/system.ts';
 import { enumerate, SYSFS_DEPTH_MAX } from '../../src/udev/enumerate.ts';
-import { addDevices, makeRoot, recordingLog, type TemporaryRoot, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { addDevices, makeRoot, type TemporaryRoot, testSystem } from './fakes.ts';
 
 /** The devices without the map of all properties, which repeats what the other fields say. */
 const walk = async (system: System) => (await enumerate(system)).map(({ properties: _, ...device }) => device);
@@ -55,7 +56,8 @@ describe('enumerate', () => {
 
   it('leaves out a device whose uevent file cannot be taken, and goes on below it', async () => {
     addDevices(root.path, { '/devices/a': { uevent: 'x'.repeat(70_000) }, '/devices/a/b': { uevent: 'MODALIAS=x:b' } });
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     expect(await walk(testSystem(root.path, { log }))).toEqual([{ devpath: '/devices/a/b', modalias: 'x:b' }]);
     expect(lines.map(({ level, code }) => ({ level, code }))).toEqual([{ level: 'debug', code: 'device-skipped' }]);
   });
@@ -63,7 +65,8 @@ describe('enumerate', () => {
   it('does not enter more levels than its limit', async () => {
     const deep = `/devices${'/d'.repeat(SYSFS_DEPTH_MAX + 1)}`;
     addDevices(root.path, { '/devices/d': { uevent: '' }, [deep]: { uevent: '' } });
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     expect(await walk(testSystem(root.path, { log }))).toEqual([{ devpath: '/devices/d' }]);
     expect(lines.map(({ code }) => code)).toEqual(['sysfs-depth']);
   });

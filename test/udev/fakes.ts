@@ -8,7 +8,8 @@ import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { KmodFactory } from '../../src/applets/udevd.ts';
 import type { GoalResult, Outcome, ProbeFailure, ProbeGoal, ProbePlan, ProbeResult } from '../../src/kmod/probe.ts';
 import { openSystem } from '../../src/system.ts';
-import type { Clock, Log, LogLevel, Native, System } from '../../src/system.ts';
+import type { Clock, Log, Native, System } from '../../src/system.ts';
+import { recordingLog } from '../fixture-root.ts';
 
 /** By devpath: the text of the `uevent` file; `subsystem` becomes the link. */
 export type SysfsTree = Readonly<Record<string, { readonly uevent: string; readonly subsystem?: string }>>;
@@ -32,14 +33,6 @@ export function addDevices(root: string, tree: SysfsTree): void {
   }
 }
 
-export type LogLine = { readonly level: LogLevel; readonly code: string; readonly message: string };
-
-export function recordingLog(): { readonly log: Log; readonly lines: LogLine[] } {
-  const lines: LogLine[] = [];
-  const at = (level: LogLevel) => ({ code, message }: { code: string; message: string }) => void lines.push({ level, code, message });
-  return { log: { error: at('error'), warn: at('warn'), notice: at('notice'), info: at('info'), debug: at('debug') }, lines };
-}
-
 /** Time stands still but in sleeps, which end at once; `sleeps` tells their lengths. */
 export function testClock(onSleep: (ms: number, signal?: AbortSignal) => void | Promise<void> = () => undefined): Clock & { readonly sleeps: number[] } {
   let now = 1000;
@@ -57,7 +50,7 @@ export function testClock(onSleep: (ms: number, signal?: AbortSignal) => void | 
 }
 
 export function testSystem(root: string, options: { native?: Native; clock?: Clock; log?: Log } = {}): System {
-  return openSystem({ root, release: '6.12.0-test', clock: testClock(), log: recordingLog().log, native: openFakeNative(), ...options });
+  return openSystem({ root, release: '6.12.0-test', clock: testClock(), log: recordingLog(), native: openFakeNative(), ...options });
 }
 
 export type FakeModule = {

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { openJournal } from '../../src/udev/journal.ts';
 import type { Uevent } from '../../src/udev/uevent.ts';
-import { makeRoot, recordingLog, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { makeRoot, testSystem } from './fakes.ts';
 import type { TemporaryRoot } from './fakes.ts';
 
 const event = (action: string, devpath: string, properties: Readonly<Record<string, string>> = {}): Uevent => (
@@ -58,21 +59,21 @@ describe('openJournal', () => {
     mkdirSync(join(root.path, 'run/udev'), { recursive: true });
     writeFileSync(path, ['null', '{', '{"devpath":"/../x"}', '{"devpath":"/a"}', '{"devpath":"/a","properties":3}', ''].join('\n'));
     appendFileSync(path, '{"devpath":"/devices/b","subsystem":"x","properties":{"K":"v","n":1}}\n{"devpath":"/dev');
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
     expect(openJournal(testSystem(root.path, { log })).devices).toEqual(new Map([['/devices/b', { devpath: '/devices/b', subsystem: 'x', properties: new Map([['K', 'v']]) }]]));
-    expect(lines.map(({ level, message }) => `${level} ${message.slice(root.path.length)}`)).toEqual([1, 2, 3, 5].map((line) => `warn /run/udev/tsudevd.devices:${line}: not a device: ignored`));
+    expect(log.records.map(({ level, message }) => `${level} ${message.slice(root.path.length)}`)).toEqual([1, 2, 3, 5].map((line) => `warn /run/udev/tsudevd.devices:${line}: not a device: ignored`));
   });
 
   it('says once that it cannot write, and goes on', () => {
     rmSync(join(root.path, 'run'), { recursive: true, force: true });
     writeFileSync(join(root.path, 'run'), '');
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
     const journal = openJournal(testSystem(root.path, { log }));
     for (const devpath of ['/devices/a', '/devices/b']) {
       journal.note(event('add', devpath));
       journal.flush();
     }
     expect([...journal.devices.keys()]).toEqual(['/devices/a', '/devices/b']);
-    expect(lines.filter(({ level, message }) => level === 'error' && message.includes('a restart will treat')).length).toBe(1);
+    expect(log.records.filter(({ level, message }) => level === 'error' && message.includes('a restart will treat')).length).toBe(1);
   });
 });

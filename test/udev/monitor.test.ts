@@ -5,11 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import { openMonitor } from '../../src/udev/monitor.ts';
 import type { FakeScript } from '../../native-bindings/fake.ts';
-import { eventBytes, recordingLog, testSystem } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { eventBytes, testSystem } from './fakes.ts';
 
 async function start(script: FakeScript = {}) {
   const native = openFakeNative(script);
-  const { log, lines } = recordingLog();
+  const log = recordingLog();
+  const lines = log.records;
   const seen: string[] = [];
   const monitor = await openMonitor(testSystem('/nowhere', { native, log }), {
     onEvent: ({ action, devpath, properties }) => void seen.push(`${action} ${devpath} ${properties.get('MODALIAS')}`),

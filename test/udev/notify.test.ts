@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import { openNotifier } from '../../src/udev/notify.ts';
-import { makeRoot, recordingLog, testSystem, type TemporaryRoot } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { makeRoot, testSystem, type TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
 beforeEach(() => {
@@ -41,7 +42,8 @@ describe('openNotifier', () => {
   });
 
   it('logs what fails', async () => {
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const native = openFakeNative({ answers: [{ call: 'sendUnixDatagram', errno: 111 }] });
     const system = testSystem(root.path, { native, log });
     await openNotifier(system, { socket: '/run/notify' }).stopping();

@@ -14,20 +14,21 @@ import { openModuleRequests } from '../../src/udev/module-requests.ts';
 import type { ModuleRequest } from '../../src/udev/module-requests.ts';
 import { STOP_WAIT_MS, startUdevd } from '../../src/udev/udevd.ts';
 import type { UdevdOptions, Walk } from '../../src/udev/udevd.ts';
-import { addDevices, eventBytes, fakeKmod, gate, makeRoot, recordingLog, testClock, testSystem } from './fakes.ts';
-import type { FakeKmod, LogLine, TemporaryRoot } from './fakes.ts';
+import { recordingLog, type RecordingLog } from '../fixture-root.ts';
+import { addDevices, eventBytes, fakeKmod, gate, makeRoot, testClock, testSystem } from './fakes.ts';
+import type { FakeKmod, TemporaryRoot } from './fakes.ts';
 
 let root: TemporaryRoot;
 let native: FakeNative;
-let lines: LogLine[];
+let lines: RecordingLog['records'];
 let system: System;
 let stop: AbortController;
 beforeEach(() => {
   root = makeRoot();
   native = openFakeNative();
   const recording = recordingLog();
-  lines = recording.lines;
-  system = testSystem(root.path, { native, log: recording.log });
+  lines = recording.records;
+  system = testSystem(root.path, { native, log: recording });
   stop = new AbortController();
 });
 afterEach(() => root.remove());

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import { runBuiltin } from '../udev/builtin/run-builtin.ts';
 import { writeSysfs } from '../udev/captured-sysfs.ts';
 import { BUILTIN_MACHINES } from './builtin-machines.ts';
-import { debianKernel, runDebians, UDEVD_COLDPLUG, whyNoVm } from './guests.ts';
+import { debianKernel, runDebians, whyNoVm } from './guests.ts';
 
 /** Which builtin is asked of which devices; of the others it knows nothing in both. */
 const QUESTIONS: Readonly<Record<string, string>> = { path_id: '/', usb_id: '/usb[0-9]', input_id: '/input/' };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
+import { UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import type { VmOptions } from '../../src/vm/vm.ts';
-import { debianKernel, modulesOf, PUT_MODULES, runDebians, runOurs, UDEVD_COLDPLUG, whyNoVm } from './guests.ts';
+import { debianKernel, modulesOf, PUT_MODULES, runDebians, runOurs, whyNoVm } from './guests.ts';
 
 /** The kernel looks for late devices in threads of its own: both guests get the same time for that. */
 const QUIET = 'sleep 3\n';
