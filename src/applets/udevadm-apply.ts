@@ -87,7 +87,7 @@ type Applying = {
 async function applyAll(system: System, devices: readonly Device[], applying: Applying, { program, stdout, stderr, signals }: AppletContext): Promise<boolean> {
   const { action, resolveNames, broadcast, show } = applying;
   const defaultDirectory = defaultRulesDirectory();
-  const { rules } = openRuleStore(system, { resolveNames, ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
+  const { rules } = await openRuleStore(system, { resolveNames, ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
   const kmod = openKmod(system);
   const requests = openModuleRequests(system, kmod);
   const stop = new AbortController();

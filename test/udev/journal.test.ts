@@ -62,7 +62,7 @@ describe('openJournal', () => {
     const log = recordingLog();
     const lines = log.records;
     expect(openJournal(testSystem(root.path, { log })).devices).toEqual(new Map([['/devices/b', { devpath: '/devices/b', subsystem: 'x', properties: new Map([['K', 'v']]) }]]));
-    expect(lines.map(({ level, message }) => `${level} ${message.slice(root.path.length)}`)).toEqual([1, 2, 3, 5].map((line) => `warn /run/udev/tsudevd.devices:${line}: not a device: ignored`));
+    expect(log.records.map(({ level, message }) => `${level} ${message.slice(root.path.length)}`)).toEqual([1, 2, 3, 5].map((line) => `warn /run/udev/tsudevd.devices:${line}: not a device: ignored`));
   });
 
   it('says once that it cannot write, and goes on', () => {
@@ -76,6 +76,6 @@ describe('openJournal', () => {
       journal.flush();
     }
     expect([...journal.devices.keys()]).toEqual(['/devices/a', '/devices/b']);
-    expect(lines.filter(({ level, message }) => level === 'error' && message.includes('a restart will treat')).length).toBe(1);
+    expect(log.records.filter(({ level, message }) => level === 'error' && message.includes('a restart will treat')).length).toBe(1);
   });
 });

@@ -1,0 +1,73 @@
+// After a coldplug with Debian's rules, our daemon and Debian's leave the same nodes, links, database and modules.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { debianRules, STATIC_NODES, UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
+import type { VmOptions, VmResult } from '../../src/vm/vm.ts';
+import { debianKernel, runDebians, runOurs, whyNoVm } from './guests.ts';
+import { makeImages } from './udev-images.ts';
+import { UDEV_MACHINES } from './udev-machines.ts';
+import { differences, factsOf } from './udev-state.ts';
+import type { Capture, Facts } from './udev-state.ts';
+
+/** What may differ: lines of `differences`, and why. */
+const EXPLAINED: readonly (readonly [pattern: RegExp, why: string])[] = [
+  [/^\+ record \S+ E:ID_PATH_WITH_USB_REVISION = /, 'path_id of udev 255 says it, that of 252 not yet'],
+  [/^\+ run links\/[^/]+\/\.lock = f 600 0:0$/, 'udev 255 locks the stack of a link with this file, 252 goes by time stamps'],
+  [/^[-+] run control = s (?:755|600) 0:0$/, 'systemd makes it for udevd, with mode 0600 as ours has it; a udevd that runs alone leaves it to the umask'],
+  [/^\+ run tsudevd\.(?:devices|status) = /, 'for our restart and for tskmod status'],
+  [/^\+ module xxhash_generic = loaded$/, 'btrfs has four softdep lines in modules.softdep, of which kmod 30 takes the first (docs/deviations.md)'],
+];
+
+const PAIRS = [
+  { machine: 'preset', series: '6.12' }, { machine: 'storage', series: '6.12' }, { machine: 'storage', series: '6.1' }, { machine: 'peripherals', series: '6.1' },
+] as const;
+
+/** The kernel looks for late devices in threads of its own: both guests get the same time for that. */
+const CAPTURE = `sleep 3
+udevadm settle --timeout=60
+node /capture-state.mjs /tmp/state
+vmctl put /tmp/state
+`;
+
+const OURS = `mkfifo /tmp/ready
+tsudevd --ready-fd 5 5> /tmp/ready &
+daemon=$!
+read -r line < /tmp/ready
+${CAPTURE}
+kill $daemon
+wait $daemon
+`;
+
+describe.each(PAIRS)('tsudevd with Debian\'s rules on the machine $machine, $series', ({ machine, series }) => {
+  let scratch = '';
+  beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-state-'));
+  });
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  it('leaves what Debian\'s udevd leaves', async (context) => {
+    const reason = whyNoVm();
+    if (reason !== undefined) return context.skip(reason);
+    const kernel = await debianKernel(series);
+    if (typeof kernel === 'string') return context.skip(kernel);
+    makeImages(scratch);
+    const rules = debianRules(scratch);
+    const capture = { source: fileURLToPath(new URL('capture-state.mjs', import.meta.url)), target: '/capture-state.mjs' };
+    const options: VmOptions = { boot: 'bzimage', timeoutSeconds: 280, ...UDEV_MACHINES[machine](scratch), overlays: rules.overlays, files: [...rules.files, capture] };
+    const theirs = stateOf(await runDebians(kernel, `${STATIC_NODES}${UDEVD_COLDPLUG}${CAPTURE}`, options));
+    const ours = stateOf(await runOurs(kernel, OURS, options));
+    expect(theirs.size).toBeGreaterThan(500);
+    expect(differences(theirs, ours).filter((line) => !EXPLAINED.some(([pattern]) => pattern.test(line)))).toEqual([]);
+  }, 600_000);
+});
+
+function stateOf(result: VmResult): Facts {
+  expect(result.exitCode, result.console).toBe(0);
+  const capture: Capture = JSON.parse(result.files.get('state')?.toString('utf8') ?? '');
+  return factsOf(capture);
+}
