@@ -10,11 +10,13 @@ const TEXT_MAX = 100;
 export function parseTimeSpan(text: string): number | undefined {
   const span = text.trim();
   if (span === 'infinity') return Infinity;
-  if (span.length > TEXT_MAX || !/^(?:\d+(?:\.\d+)?\s*[a-z]*\s*)+$/.test(span)) return undefined;
+  if (span === '' || span.length > TEXT_MAX) return undefined;
+  const part = /(\d+(?:\.\d+)?)\s*([a-z]*)\s*/y;
   let ms = 0;
-  for (const [, number = '', unit = ''] of span.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)/g)) {
+  while (part.lastIndex < span.length) {
+    const [, number = '', unit = ''] = part.exec(span) ?? [];
     const factor = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined;
-    if (factor === undefined) return undefined;
+    if (number === '' || factor === undefined) return undefined;
     ms += Number(number) * factor;
   }
   return ms;
