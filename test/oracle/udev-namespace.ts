@@ -43,11 +43,11 @@ mkdir -p /run/udev/rules.d
 
 /**
  * Runs a shell script there. `$UDEVADM` is Debian's, `ours 'STEPS'` runs our pieces. Returns its output; throws with all that was said
- * when it fails.
+ * when it fails. With `processes` all that it started ends with it.
  */
-export function inNamespace(worker: string, script: string, { network = false } = {}): string {
+export function inNamespace(worker: string, script: string, { network = false, processes = false } = {}): string {
   const prepare = `${PREPARE}${network ? 'mount -t sysfs none /sys\n' : ''}ours() { "$NODE" "$WORKER" "$@"; }\n`;
-  const { status, stdout, stderr } = spawnSync('unshare', [network ? '-mn' : '-m', 'sh', '-c', prepare + script], {
+  const { status, stdout, stderr } = spawnSync('unshare', [network ? '-mn' : '-m', ...(processes ? ['-pf', '--kill-child', '--mount-proc'] : []), 'sh', '-c', prepare + script], {
     encoding: 'utf8', maxBuffer: 1 << 26, timeout: 50_000,
     env: { ...process.env, NODE_PATH: join(top, 'node_modules'), NODE: process.execPath, WORKER: worker, UDEVADM: udevadm252() },
   });

@@ -22,17 +22,20 @@ status() { "$NODE" -e '
   let text = "";
   require("node:net").connect("/run/udev/tsudevd.status").on("data", (c) => { text += c; }).on("end", () => console.log(process.argv[1].split(".").reduce((v, k) => v[k], JSON.parse(text))));
 ' "$1"; }
-stop() { "$NODE" "$WORKER" udevadm control --exit --timeout=20; while [ -e /run/udev/control ]; do sleep 0.02; done; }
+stop() { $UDEVADM control --exit --timeout=20; while [ -e /run/udev/control ]; do sleep 0.02; done; }
+# Of a monitor's messages those of this daemon: another udev of this machine may speak as well.
+of_us() { awk 'BEGIN { RS = ""; ORS = "\\n\\n" } /\\nSAID_BY=us/' "$1"; }
 # Records without the time of their first event.
 records() { for f in /run/udev/data/*; do echo "\${f##*/}: $(grep -v ^I: $f | sort | tr '\\n' ' ')"; done; }
 `;
 
-const inside = (script: string): string[] => inNamespace(executable, SHELL + script).trim().split('\n');
+const inside = (script: string): string[] => inNamespace(executable, SHELL + script, { processes: true }).trim().split('\n');
 
 describe.skipIf(reason !== undefined)(`tsudevd, when things go wrong${reason === undefined ? '' : ` (${reason})`}`, () => {
   it('loses none of 20 000 events that come at once, and tells of all in their order', () => {
     const uuid = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
     const [order, unique, received] = inside(`
+echo 'ENV{SAID_BY}="us"' | rules 10-a
 start --no-coldplug
 $UDEVADM monitor --udev --property >/run/monitor & MONITOR=$!
 until grep -q UDEV /run/monitor; do sleep 0.02; done
@@ -43,7 +46,7 @@ until grep -q UDEV /run/monitor; do sleep 0.02; done
 '
 while ! grep -q ^SYNTH_ARG_N=19999 /run/monitor || [ -e /run/udev/queue ]; do sleep 0.1; done
 sleep 0.3; kill $MONITOR
-awk -F= '/^DEVPATH=/ { path = $2 } /^SYNTH_ARG_N=/ { if ($2 + 0 < last[path] + 0) bad++; last[path] = $2; print $2 >"/run/numbers" } END { print "disorder " bad + 0 }' /run/monitor
+of_us /run/monitor | awk -F= '/^DEVPATH=/ { path = $2 } /^SYNTH_ARG_N=/ { if ($2 + 0 < last[path] + 0) bad++; last[path] = $2; print $2 >"/run/numbers" } END { print "disorder " bad + 0 }'
 sort -u /run/numbers | wc -l
 status resyncs
 stop`);
@@ -51,7 +54,7 @@ stop`);
   });
 
   it('goes on after SIGKILL in the middle of a coldplug: the database is that of an undisturbed one', () => {
-    const [whole, before, after] = inside(`
+    const [before, made, whole, links] = inside(`
 rules 50-udev-default <<'RULES'
 SUBSYSTEM=="mem|tty", RUN+="/bin/sleep 0.02", SYMLINK+="by-test/$kernel", TAG+="seen"
 ENV{SUB}="$env{SUBSYSTEM}"
@@ -61,14 +64,17 @@ records >/run/whole; cp -a /run/udev/data /run/data; rm -r /run/udev/data /run/u
 run -c 2; until [ "$(ls /run/udev/data 2>/dev/null | wc -l)" -gt 20 ]; do sleep 0.01; done
 kill -9 $PID; wait $PID || true
 ls /run/udev/data | wc -l
-# While nobody watched, a device went whose record is there.
 start; walked 2; idle
+status events.made
 records >/run/after
 cmp /run/whole /run/after && wc -l </run/after
-ls /dev/by-test | wc -l; ls -A /run/udev/data | grep -c '^[.]#' || true
+ls /dev/by-test | wc -l
 stop`).map(Number);
-    expect(before).toBe(after === undefined ? 0 : before);
-    expect(whole).toBeLessThan(before ?? 0);
+    expect(before).toBeGreaterThan(20);
+    expect(whole).toBeGreaterThan(before ?? 0);
+    expect(links).toBeGreaterThan(5);
+    // The restart made up what was missing, and did not do all again. (Modules, buses and drivers have events and no records.)
+    expect(made).toBeGreaterThan(0);
   });
 
   it('is not held up by programs that hang, fork or flood, and says which', () => {
@@ -85,9 +91,8 @@ until [ -e /run/udev/data/c1:8 ]; do sleep 0.02; done
 [ -e /run/udev/queue ] && echo 'others pass'
 idle
 # The group of the first is killed. Who left his group is his own master, and held nobody up.
-pgrep -c -f 'sleep 432[1]' || true
-pkill -f 'sleep 432[2]' && echo 'grandchild lives'
-grep -h -c . /run/udev/data/c1:3 /run/udev/data/c1:5 >/dev/null || true
+pgrep -c -x -f 'sleep 4321' || true
+pkill -x -f 'sleep 4322' && echo 'grandchild lives'
 status events.done; status programs.timedOut
 stop
 grep -oE "failed: timed out.*|wrote more than [0-9]+ bytes|more than 4096 bytes" /run/log | sort -u`);
@@ -142,15 +147,14 @@ grep -l FIFO /run/udev/data/* | wc -l
 echo $(( ($(date +%s%N) - begun) / 1000000 ))
 awk '/VmHWM/ { print $2 }' /proc/$PID/status
 stop`).map(Number);
-    console.log(`10 000 devices: ${milliseconds} ms, ${kilobytes} kB at most`);
-    expect([devices, records]).toEqual([10_001, 0]);
+    expect([devices, records]).toEqual([10_000, 0]);
     expect(kilobytes).toBeLessThan(300_000);
     expect(milliseconds).toBeLessThan(40_000);
   });
 
   it('has whole rules at any time while they are replaced under load', () => {
     const lines = inside(`
-write() { printf 'KERNEL=="null", ENV{A}="%s"\\nKERNEL=="null", ENV{B}="%s"\\n' $1 $1 >/run/udev/new; mv /run/udev/new /run/udev/rules.d/10-a.rules; }
+write() { printf 'ENV{SAID_BY}="us"\\nKERNEL=="null", ENV{A}="%s"\\nKERNEL=="null", ENV{B}="%s"\\n' $1 $1 >/run/udev/new; mv /run/udev/new /run/udev/rules.d/10-a.rules; }
 write 0
 start --no-coldplug
 logged . || true
@@ -158,13 +162,13 @@ $UDEVADM monitor --udev --property >/run/monitor & MONITOR=$!
 until grep -q UDEV /run/monitor; do sleep 0.02; done
 "$NODE" -e '
   const fs = require("node:fs");
-  const write = (n) => { fs.writeFileSync("/run/udev/new", "KERNEL==\\"null\\", ENV{A}=\\"" + n + "\\"\\nKERNEL==\\"null\\", ENV{B}=\\"" + n + "\\"\\n"); fs.renameSync("/run/udev/new", "/run/udev/rules.d/10-a.rules"); };
+  const write = (n) => { fs.writeFileSync("/run/udev/new", "ENV{SAID_BY}=\\"us\\"\\nKERNEL==\\"null\\", ENV{A}=\\"" + n + "\\"\\nKERNEL==\\"null\\", ENV{B}=\\"" + n + "\\"\\n"); fs.renameSync("/run/udev/new", "/run/udev/rules.d/10-a.rules"); };
   for (let i = 1; i <= 300; i++) { for (let k = 0; k < 10; k++) fs.writeFileSync("/sys/devices/virtual/mem/null/uevent", "change"); write(i); }
   fs.writeFileSync("/run/udev/rules.d/10-a.rules", "KERNEL==");
 '
 logged '10-a.rules is faulty'
 echo change >/sys/devices/virtual/mem/null/uevent; sleep 0.2; idle; kill $MONITOR
-awk -F= '/^A=/ { a = $2 } /^B=/ { n++; if ($2 != a) bad++; last = $2 } END { print n, bad + 0, last }' /run/monitor
+of_us /run/monitor | awk -F= '/^A=/ { a = $2 } /^B=/ { n++; if ($2 != a) bad++; last = $2 } END { print n, bad + 0, last }'
 stop`);
     expect(lines.at(-1)).toMatch(/^3001 0 \d+$/);
   });
@@ -174,8 +178,7 @@ stop`);
 rules 10-a <<'RULES'
 KERNEL=="null", PROGRAM="/bin/sh -c 'ls /proc/self/fd | tr \\\\012 .; cat /proc/self/oom_score_adj | tr \\\\012 .; umask | tr \\\\012 .; pwd | tr \\\\012 .'", ENV{SAW}="$result"
 RULES
-exec 17</dev/null
-"$NODE" "$WORKER" udevd -S no --no-coldplug 2>>/run/log 251</dev/null & PID=$!
+bash -c 'exec 9</dev/null 251</dev/null; exec "$NODE" "$WORKER" udevd -S no --no-coldplug 2>>/run/log' & PID=$!
 until [ -S /run/udev/control ]; do sleep 0.02; done
 echo change >/sys/devices/virtual/mem/null/uevent
 until grep -q SAW /run/udev/data/c1:3 2>/dev/null; do sleep 0.02; done
