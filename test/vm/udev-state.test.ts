@@ -75,14 +75,14 @@ describe.each(PAIRS)('tsudevd with Debian\'s rules on the machine $machine, $ser
     const volumes = machine === 'volumes' ? packagesInGuest(VOLUME_PACKAGES, VOLUME_PROGRAMS) : undefined;
     const prepare = volumes ? MAKE_VOLUMES : '';
     const options: VmOptions = {
-      boot: 'bzimage', timeoutSeconds: 280, ...UDEV_MACHINES[machine](scratch),
+      boot: 'bzimage', timeoutSeconds: 400, ...UDEV_MACHINES[machine](scratch),
       overlays: [...rules.overlays, ...volumes?.overlays ?? []], files: [...rules.files, ...volumes?.files ?? [], capture],
     };
     const debians = stateOf(await runDebians(kernel, `${STATIC_NODES}${UDEVD_COLDPLUG}${prepare}${CAPTURE}`, options));
     const own = stateOf(await runOurs(kernel, ours(prepare), options));
     expect(debians.size).toBeGreaterThan(500);
     expect(differences(debians, own).filter((line) => !EXPLAINED.some(([pattern]) => pattern.test(line)))).toEqual([]);
-  }, 600_000);
+  }, 900_000);
 });
 
 function stateOf(result: VmResult): Facts {
