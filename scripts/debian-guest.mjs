@@ -1,7 +1,7 @@
 // What a virtual machine has that runs Debian's udevd and kmod, and how Debian's boot starts them: for the tests and for the benchmarks.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { unpackedPackage } from './debian-package.mjs';
 
@@ -61,7 +61,7 @@ export function debianRules(directory) {
   const udev = unpackedPackage('udev');
   // A root with nothing but the sources of the database: the package in the cache stays as it is.
   for (const path of ['lib/udev', 'etc/udev']) mkdirSync(join(directory, path), { recursive: true });
-  symlinkSync(join(udev, 'lib/udev/hwdb.d'), join(directory, 'lib/udev/hwdb.d'));
+  cpSync(join(udev, 'lib/udev/hwdb.d'), join(directory, 'lib/udev/hwdb.d'), { recursive: true });
   const { status, stderr, error } = spawnSync(udevadmOf(udev), ['hwdb', '--update', `--root=${directory}`], { encoding: 'utf8' });
   if (error) throw error;
   if (status !== 0) throw new Error(`udevadm hwdb --update: ${stderr}`);

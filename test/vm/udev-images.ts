@@ -9,7 +9,10 @@ import { unpackedPackage } from '../../scripts/debian-package.mjs';
 const MIB = 1 << 20;
 const SECTOR = 512;
 
-/** Writes gpt.img, mbr.img, ext4.img, btrfs.img and cd.img into `directory`. */
+/** Images with nothing on them: for volumes and arrays that a guest makes. */
+export const EMPTY_IMAGES = ['pv0', 'pv1', 'md0', 'md1', 'spare'] as const;
+
+/** Writes gpt.img, mbr.img, ext4.img, btrfs.img, cd.img and EMPTY_IMAGES into `directory`. */
 export function makeImages(directory: string): void {
   const sfdisk = join(unpackedPackage('fdisk'), 'sbin/sfdisk');
   const vfat = join(unpackedPackage('dosfstools'), 'sbin/mkfs.vfat');
@@ -42,6 +45,7 @@ export function makeImages(directory: string): void {
 
   run('mkfs.ext4', ['-q', '-F', '-L', 'whole', '-U', '66666666-2222-3333-4444-555555555555', empty('ext4', 16)]);
   run(btrfs, ['-q', '-L', 'tree', '-U', '77777777-2222-3333-4444-555555555555', empty('btrfs', 128)]);
+  for (const name of EMPTY_IMAGES) empty(name, 64);
   put(empty('cd', 1), 16 * 2048, isoDescriptors('A DISC'));
 }
 

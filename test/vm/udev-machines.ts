@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { VmOptions } from '../../src/vm/vm.ts';
 
 /** What a machine is made of; `images` is the directory of the images. */
-export const UDEV_MACHINES: Readonly<Record<'preset' | 'storage' | 'peripherals', (images: string) => VmOptions>> = {
+export const UDEV_MACHINES: Readonly<Record<'preset' | 'storage' | 'peripherals' | 'volumes', (images: string) => VmOptions>> = {
   preset: () => ({ machine: 'q35' }),
   storage: (images) => ({
     machine: 'minimal',
@@ -29,6 +29,10 @@ export const UDEV_MACHINES: Readonly<Record<'preset' | 'storage' | 'peripherals'
       '-device', 'virtio-serial-pci', '-chardev', 'null,id=c1', '-device', 'virtserialport,chardev=c1,name=org.example.port',
       '-device', 'virtio-rng-pci', '-device', 'virtio-balloon-pci', '-device', 'virtio-tablet-pci', '-device', 'i6300esb',
     ],
+  }),
+  volumes: (images) => ({
+    machine: 'minimal',
+    qemuArguments: ['pv0', 'pv1', 'md0', 'md1'].flatMap((name) => [...disk(images, name), '-device', `virtio-blk-pci,drive=${name},serial=${name}`]),
   }),
 };
 

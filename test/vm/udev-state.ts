@@ -36,10 +36,14 @@ const NUMBERED: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/^([\dA-F]{4}:[\dA-F]{4}:[\dA-F]{4})\.[\dA-F]{4}$/, '$1.*'],
 ];
 
+/** The UUIDs of an LVM group and of what is in it, one after the other: nobody can choose them. */
+const MADE_UP = /\b[\dA-Za-z]{64}\b/g;
+
 /** Throws an Error where two facts would have one name. */
 export function factsOf(capture: Capture): Facts {
   const facts = new Map<string, string>();
-  const add = (name: string, value: string): void => {
+  const add = (fact: string, says: string): void => {
+    const [name = '', value = ''] = [fact, says].map((text) => text.replaceAll(MADE_UP, 'UUIDS'));
     if (facts.has(name)) throw new Error(`two facts are called ${name}: ${facts.get(name)} and ${value}`);
     facts.set(name, value);
   };
@@ -120,8 +124,9 @@ function addRecord(add: Add, name: string, { text = '' }: Entry, rights: string)
   add(name, `${rights} ${text === '' ? 'empty' : 'filled'}`);
   for (const line of text.split('\n').filter(Boolean)) {
     const [, key = '', value = ''] = /^(E:[^=]*|\w:)=?(.*)$/.exec(line) ?? [];
-    // When it came; and a set each of links and tags.
+    // When it came; what mdadm makes up for each disk; and a set each of links and tags.
     if (key === 'I:') add(`${name} I:`, 'some time');
+    else if (/^E:ID_FS_UUID_SUB(?:_ENC)?$/.test(key)) add(`${name} ${key}`, value.replaceAll(/[\da-f]/g, 'x'));
     else if ('SGQ'.includes(key.slice(0, 1))) add(`${name} ${key}${value}`, 'there');
     else add(`${name} ${key}`, value);
   }
