@@ -60,7 +60,6 @@ describe('openJournal', () => {
     writeFileSync(path, ['null', '{', '{"devpath":"/../x"}', '{"devpath":"/a"}', '{"devpath":"/a","properties":3}', ''].join('\n'));
     appendFileSync(path, '{"devpath":"/devices/b","subsystem":"x","properties":{"K":"v","n":1}}\n{"devpath":"/dev');
     const log = recordingLog();
-    const lines = log.records;
     expect(openJournal(testSystem(root.path, { log })).devices).toEqual(new Map([['/devices/b', { devpath: '/devices/b', subsystem: 'x', properties: new Map([['K', 'v']]) }]]));
     expect(log.records.map(({ level, message }) => `${level} ${message.slice(root.path.length)}`)).toEqual([1, 2, 3, 5].map((line) => `warn /run/udev/tsudevd.devices:${line}: not a device: ignored`));
   });
@@ -69,7 +68,6 @@ describe('openJournal', () => {
     rmSync(join(root.path, 'run'), { recursive: true, force: true });
     writeFileSync(join(root.path, 'run'), '');
     const log = recordingLog();
-    const lines = log.records;
     const journal = openJournal(testSystem(root.path, { log }));
     for (const devpath of ['/devices/a', '/devices/b']) {
       journal.note(event('add', devpath));

@@ -11,7 +11,8 @@ import { openMetrics } from '../../src/udev/metrics.ts';
 import { openModuleRequests } from '../../src/udev/module-requests.ts';
 import { scanDevices } from '../../src/udev/scan.ts';
 import { startUdevd } from '../../src/udev/udevd.ts';
-import { fakeKmod, makeRoot, recordingLog } from './fakes.ts';
+import { recordingLog } from '../fixture-root.ts';
+import { fakeKmod, makeRoot } from './fakes.ts';
 import type { TemporaryRoot } from './fakes.ts';
 
 const UEVENT = '/sys/devices/virtual/mem/null/uevent';
@@ -39,7 +40,8 @@ const reason = whyNot();
 describe.skipIf(reason !== undefined)(`startUdevd on this kernel${reason === undefined ? '' : ` (${reason})`}`, () => {
   /** The real /sys and kernel; what the daemon leaves is below the root of the test, and its handler does nothing. */
   function start(receiveBuffer?: number) {
-    const { log, lines } = recordingLog();
+    const log = recordingLog();
+    const lines = log.records;
     const system = openSystem({ roots: { run: `${root.path}/run`, dev: `${root.path}/dev` }, log });
     const stop = new AbortController();
     const seen: string[] = [];
