@@ -60,7 +60,7 @@ async function fastest(boot) {
   return best;
 }
 
-function unpack(name, directory) {
+export function unpack(name, directory) {
   for (const [program, args] of [['apt-get', ['download', '-q', name]], ['sh', ['-c', `dpkg -x ${name}_*.deb ${name}`]]]) {
     const { status, stderr } = spawnSync(program, args, { cwd: directory, encoding: 'utf8' });
     if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
