@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depmod|rules|vm]...
+//   npm run bench [-- lookups|startup|depmod|rules|events|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const root = dirname(dirname(dirname(kernel.modules)));
 const release = kernel.release;
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depmod, rules, vm };
+const benches = { lookups, startup, depmod, rules, events, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -62,6 +62,14 @@ async function depmod() {
 async function rules() {
   const { benchRules } = await import('./bench-rules.mjs');
   for (const { name, ours, unit, theirs, whose } of benchRules()) report(name, ours, unit, theirs, whose);
+}
+
+/** Bursts of uevents, and the memory of the daemon: ours against Debian's udevd, on this machine's devices. Needs root. */
+async function events() {
+  const { benchEvents } = await import('./bench-udev.mjs');
+  if (process.getuid?.() !== 0) return console.log('events: only root may write to uevent files');
+  // Of a rate more is better: a ratio above 1 is ours.
+  for (const { name, unit, ours, theirs } of benchEvents()) report(name, ours, unit, theirs, 'udevd');
 }
 
 /** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */
