@@ -84,6 +84,6 @@ function timeoutOf(text: string): number {
 function checkPath({ roots: { dev, sys } }: System, path: string): string {
   if (path.split('/').includes('..')) throw new UsageError('Device path cannot contain "..".');
   const normal = normalize(path);
-  if (!normal.startsWith(`${dev}/`) && !normal.startsWith(`${sys}/`)) throw new UsageError(`Specified path "${path}" does not start with "/dev/" or "/sys/".`);
+  if (!normal.startsWith(`${dev}/`) && !normal.startsWith(`${sys}/`)) throw new UsageError(`Specified path "${path}" does not start with "${dev}/" or "${sys}/".`);
   return normal;
 }
