@@ -30,7 +30,7 @@ export function openUnstored(system: System): Unstored {
     try {
       while (waiting.size > 0) {
         await system.clock.sleep(RETRY_MS, ending.signal);
-        for (const { id, record, persist } of [...waiting.values()]) {
+        for (const { id, record, persist } of waiting.values()) {
           // The first that fails speaks for all.
           if (!writeRecord(system, id, record, { persist })) break;
           updateTags(system, id, record.tags, []);
