@@ -3,7 +3,7 @@
 import type { CaseReport, CaseRunner } from '../udev/rules/test-run.ts';
 
 /** Names that are longer are in a table by themselves. */
-const COLUMN_MAX = 50;
+const COLUMN_MAX = 72;
 /** Rules that never matched, where not all are asked for. */
 const LISTED_MAX = 40;
 

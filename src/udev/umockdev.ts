@@ -117,7 +117,7 @@ function finish({ devpath, all, attributes, links, symlinks, node }: Draft, dev:
   const isKnown = stored.size > 0 || tags.size > 0 || symlinks.length > 0;
   const usec = all.get('USEC_INITIALIZED') ?? '';
   return {
-    devpath, subsystem: all.get('SUBSYSTEM'), properties, attributes, links,
+    devpath, subsystem: all.get('SUBSYSTEM') || undefined, properties, attributes, links,
     record: isKnown ? {
       ...EMPTY_RECORD, links: symlinks, properties: stored, tags, currentTags: all.has('CURRENT_TAGS') ? tagsOf(all.get('CURRENT_TAGS')) : tags,
       initialisedUsec: /^[0-9]{1,15}$/.test(usec) ? Number(usec) : 0,

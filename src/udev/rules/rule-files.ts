@@ -21,7 +21,7 @@ export type RulesPath = { readonly name: string; readonly path: string };
 export type LoadRulesOptions = ParseContext & {
   /** Read instead of the default directories; earlier ones shadow later ones. */
   readonly directories?: readonly string[];
-  /** These files, in this order, in place of directories. */
+  /** These files, in this order, in place of directories: by their paths on this machine, whatever the system's roots are. */
   readonly paths?: readonly RulesPath[];
 };
 
@@ -87,7 +87,7 @@ export function readRulesFile(path: string, root = ''): Uint8Array {
 /** Reads all rules of the machine. A file that cannot be read is a problem, and the others are read. */
 export function loadRules(system: System, options: LoadRulesOptions = {}): LoadedRules {
   const { directories = rulesDirectories(system), paths: chosen, ...given } = options;
-  const root = system.roots.config;
+  const root = chosen ? '' : system.roots.config;
   const paths = chosen?.filter(({ name }) => isRulesName(name)) ?? listRulesFiles(directories, root);
   const signature = signatureOf(paths, root);
   const context = { ...nameResolvers(system), ...given };

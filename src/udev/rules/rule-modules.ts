@@ -28,7 +28,7 @@ export function isRuleModuleName(name: string): boolean {
  */
 export async function loadAllRules(system: System, options: LoadRulesOptions = {}): Promise<LoadedRules> {
   const { directories = rulesDirectories(system) } = options;
-  const root = system.roots.config;
+  const root = options.paths ? '' : system.roots.config;
   const loaded = loadRules(system, options);
   const paths = options.paths?.filter(({ name }) => isRuleModuleName(name)) ?? listRulesFiles(directories, root, isRuleModuleName);
   if (paths.length === 0) return loaded;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openSystem } from '../../system.ts';
-import type { Log, System } from '../../system.ts';
+import type { Log, Roots, System } from '../../system.ts';
 import type { Builtin } from '../builtin/builtin.ts';
 import { openBuiltins } from '../builtin/table.ts';
 import { deviceBySyspath } from '../device-lookup.ts';
@@ -50,8 +50,8 @@ export interface MockMachine {
   close(): void;
 }
 
-/** `system` says what the roots are called: no file of it is read. The directory is below that for temporary files. Throws as the file system does. */
-export function openMockMachine({ roots: { sys, dev } }: System, devices: readonly CapturedDevice[]): MockMachine {
+/** `sys` and `dev` are what rules and cases call them: nothing there is read. The directory is below that for temporary files. Throws as the file system does. */
+export function openMockMachine({ sys, dev }: Pick<Roots, 'sys' | 'dev'>, devices: readonly CapturedDevice[]): MockMachine {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'tsudev-rules-')));
   const mock = join(root, 'sys');
   try {

@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { LimitError, ParseError } from '../../errors.ts';
+import { openSystem } from '../../system.ts';
 import type { Log, System } from '../../system.ts';
 import { deviceId } from '../device.ts';
 import { wishedMode } from '../node.ts';
@@ -79,11 +80,11 @@ export function openCaseRunner(system: System, { rules: chosen }: CaseRunnerOpti
     },
     async run(file) {
       const caseFile = parseCaseFile(readText(file), file);
-      const machine = openMockMachine(system, devicesOf(system, file, caseFile));
+      const machine = openMockMachine(ROOTS, devicesOf(file, caseFile));
       try {
         const reports: CaseReport[] = [];
         for (const test of caseFile.cases) {
-          reports.push(await runCase(machine, test, { rules: await rulesOf(file, caseFile, test), names, coverage, dev: system.roots.dev }));
+          reports.push(await runCase(machine, test, { rules: await rulesOf(file, caseFile, test), names, coverage }));
         }
         return reports;
       } finally {
@@ -93,9 +94,12 @@ export function openCaseRunner(system: System, { rules: chosen }: CaseRunnerOpti
   };
 }
 
-type Setting = { readonly rules: RuleSet; readonly names: NameTable; readonly coverage: Coverage; readonly dev: string };
+/** What a machine calls its trees; `system` may be one below a directory. */
+const { roots: ROOTS } = openSystem({ root: '/' });
 
-async function runCase(machine: MockMachine, test: TestCase, { rules, names, coverage, dev }: Setting): Promise<CaseReport> {
+type Setting = { readonly rules: RuleSet; readonly names: NameTable; readonly coverage: Coverage };
+
+async function runCase(machine: MockMachine, test: TestCase, { rules, names, coverage }: Setting): Promise<CaseReport> {
   const { title, file, line, action } = test;
   const devpath = test.device ?? machine.devices[0]?.devpath ?? '';
   const captured = machine.devices.find((candidate) => candidate.devpath === devpath);
@@ -104,7 +108,7 @@ async function runCase(machine: MockMachine, test: TestCase, { rules, names, cov
   const { log, messages } = keepingLog();
   const { host, written, unanswered } = machine.host(test, device, { names, log });
   const record = recordOf(captured, test);
-  const properties = new Map([...kernelProperties(device, dev), ...test.event]);
+  const properties = new Map([...kernelProperties(device, ROOTS.dev), ...test.event]);
   const result = await applyRules(rules, { device, action, properties, ...(record && deviceId(device) !== undefined && { record }) }, host, { coverage });
   const differences = compareResult(test.expected, resultOf(result, { properties: device.properties, names, written }));
   return { file, line, title, devpath, action, ok: differences.length === 0, differences, unanswered: [...unanswered], messages };
@@ -126,14 +130,14 @@ function recordOf({ record }: CapturedDevice, { stored }: TestCase): DeviceRecor
 }
 
 /** Those of the file, then those of the files that it names. */
-function devicesOf({ roots: { dev } }: System, file: string, { devices, includes }: CaseFile): readonly CapturedDevice[] {
-  const all = [...parseDevices(devices, file, dev)];
+function devicesOf(file: string, { devices, includes }: CaseFile): readonly CapturedDevice[] {
+  const all = [...parseDevices(devices, file, ROOTS.dev)];
   for (const { text, line } of includes) {
     const path = join(dirname(file), text);
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) throw new ParseError({ file, line, message: `there is no file ${path}` });
     const lines: NumberedLine[] = readText(path).split('\n').map((each, index) => ({ text: each, line: index + 1 })).filter((each) => isDeviceLine(each.text));
     // What the file itself says of a device goes before.
-    all.push(...parseDevices(lines, path, dev).filter(({ devpath }) => !all.some((own) => own.devpath === devpath)));
+    all.push(...parseDevices(lines, path, ROOTS.dev).filter(({ devpath }) => !all.some((own) => own.devpath === devpath)));
   }
   return all;
 }
