@@ -28,8 +28,12 @@ const PAIRS = [
   { machine: 'preset', series: '6.12' }, { machine: 'storage', series: '6.12' }, { machine: 'peripherals', series: '6.1' }, { machine: 'volumes', series: '6.1' },
 ] as const;
 
-/** Volumes are made when the coldplug is done; each program waits for udev to have told of what it made. */
+/**
+ * Volumes are made when the coldplug is done; each program waits for udev to have told of what it made.
+ * lvm knows modprobe by its path.
+ */
 const MAKE_VOLUMES = `mkdir -p /run/lock
+ln -s "$(cat /proc/sys/kernel/modprobe)" /sbin/modprobe
 hostname guest
 set -e
 cd /dev/disk/by-id
