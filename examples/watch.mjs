@@ -8,5 +8,5 @@ const monitor = await openMonitor(openSystem(), {
     throw error;
   },
 });
-console.error(`listening, receive buffer ${monitor.receiveBuffer} bytes`);
 process.once('SIGINT', () => void monitor.close());
+console.error(`listening, receive buffer ${monitor.receiveBuffer} bytes`);
