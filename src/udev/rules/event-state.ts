@@ -112,14 +112,9 @@ export function fullProperties(result: Pick<EventResult, 'properties' | 'tags' |
 export function finishEvent(state: EventState): EventResult {
   const { properties, databaseProperties, tags, currentTags, links, linkPriority, name, owner, group, mode, seclabels, run, watch, dbPersist } = state;
   return {
-    properties, databaseProperties, tags, currentTags, links: [...links], linkPriority, name, owner, group, mode: mode ?? defaultMode(group), seclabels,
+    properties, databaseProperties, tags, currentTags, links: [...links], linkPriority, name, owner, group, mode, seclabels,
     run, watch, dbPersist,
   };
-}
-
-/** A group that may not even read the node would be of no use. */
-function defaultMode(group: number | undefined): number | undefined {
-  return group === undefined || group === 0 ? undefined : 0o660;
 }
 
 function firstProperties({ device, action, properties }: RuleEvent, { roots }: RulesHost): Map<string, string> {
