@@ -140,8 +140,8 @@ Programs of rules are started with what the bounding set allows, a umask of 022,
 but the standard ones, and the properties of their event as environment. The OOM killer is told to spare the daemon.
 
 Exit code: 0 when settled or stopped, whatever became of single modules: a driver without its hardware is
-everyday, and the summary lists the rest. 1 when the machine cannot be examined (no /sys, no module tree, no
-socket), when a coldplug was interrupted, when the goal of --until did not come, and when the command line is wrong.
+everyday, and the summary lists the rest. 1 when the machine cannot be examined (no /sys, no socket, no module
+tree for --no-rules), when a coldplug was interrupted, when the goal of --until did not come, and when the command line is wrong.
 `;
 }
 

@@ -23,7 +23,7 @@ import type { UdevdCommand } from './udevd-options.ts';
 
 export const udevdApplet: Applet = {
   name: 'udevd',
-  summary: 'load the modules of devices, at once and as they come',
+  summary: 'apply udev rules to devices and load their modules, at once and as they come',
   run: (argv, context) => runUdevd(argv, context),
 };
 

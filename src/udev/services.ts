@@ -12,6 +12,7 @@ import { openDeviceWatch } from './device-watch.ts';
 import { processEvent } from './event.ts';
 import type { EventMachine } from './event.ts';
 import { openIdleMemory } from './idle-memory.ts';
+import { moduleLoader } from './load.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModuleRequests } from './module-requests.ts';
 import type { EventHandler } from './queue.ts';
@@ -78,10 +79,14 @@ export async function openServices(system: System, options: ServicesOptions): Pr
   const unstored = openUnstored(system);
   const closing: (() => Promise<void>)[] = [() => watch.close(), async () => memory.close(), async () => unstored.close()];
 
+  const loadModule = moduleLoader(requests);
+
   return {
     handle: async (event, report) => {
       const machine: EventMachine = { system, rules: rules.rules, host, watch, report, signal: ending.signal };
       const { result, failures, id, unstored: left } = await processEvent(machine, event);
+      // Without any rules nobody would ask for modules.
+      if (rules.rules.files.length === 0) await loadModule(event, report);
       if (id !== undefined) unstored.forget(id);
       if (left) unstored.add(left);
       metrics.count('programs', result.run.filter(({ type }) => type === 'program').length);

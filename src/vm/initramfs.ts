@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
 import {
-  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_TEXTS, GUEST_WRAPPER,
+  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_RULES, GUEST_NODE, GUEST_TEXTS, GUEST_WRAPPER,
   guestCommand, guestInit, guestWrapper, VMCTL,
 } from './guest-init.ts';
 import {
@@ -13,7 +13,7 @@ import {
 } from './guest-tree.ts';
 import { requireTool, runTool } from './host-tool.ts';
 import type { Kernel } from './kernel.ts';
-import { findBundle, findKoffi } from './own-files.ts';
+import { findBundle, findKoffi, findRules } from './own-files.ts';
 import { appendSegment, cachedSegment, joinSegments } from './segment.ts';
 
 /** A file or directory of the host and where a guest has it. */
@@ -125,10 +125,12 @@ async function systemEntries(signal: AbortSignal | undefined): Promise<GuestEntr
 function bundleEntries(bundle: string | false | undefined, directories: readonly string[], libraries: readonly string[]): GuestEntry[] {
   const path = bundle === false ? undefined : bundle ?? findBundle();
   if (path === undefined) return [];
+  const rules = findRules();
   const koffi = findKoffi(libraries.some((library) => library.includes('ld-musl')) ? 'musl' : 'linux');
   return [
     fileEntry(path, GUEST_BUNDLE),
     ...(koffi === undefined ? [] : [fileEntry(koffi, GUEST_KOFFI)]),
+    ...(rules === undefined ? [] : [directoryEntry(GUEST_RULES), ...treeEntries(rules, GUEST_RULES, (name) => /^[^/]*\.rules$/.test(name))]),
     textEntry(GUEST_WRAPPER, guestWrapper(directories), 0o755),
     ...WRAPPER_LINKS.filter((name) => name !== 'modprobe').map((name) => linkEntry(`/app/${name}`, 'modprobe')),
     ...WRAPPER_LINKS.map((name) => linkEntry(`/bin/${name}`, `../app/${name}`)),
