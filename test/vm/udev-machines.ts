@@ -12,7 +12,7 @@ export const UDEV_MACHINES: Readonly<Record<'preset' | 'storage' | 'peripherals'
     qemuArguments: [
       ...['gpt', 'mbr', 'ext4', 'btrfs', 'cd'].flatMap((name) => disk(images, name)),
       '-device', 'megasas,id=ms', '-device', 'scsi-hd,bus=ms.0,scsi-id=1,drive=gpt,serial=gpt 1', '-device', 'scsi-hd,bus=ms.0,scsi-id=2,drive=mbr,wwn=0x5000c50015ea71ad',
-      '-device', 'mptsas1068,id=mpt', '-device', 'scsi-hd,bus=mpt.0,drive=ext4', '-device', 'lsi53c895a,id=lsi', '-device', 'scsi-hd,bus=lsi.0,scsi-id=2,drive=btrfs',
+      '-device', 'mptsas1068', '-device', 'pvscsi,id=pv', '-device', 'scsi-hd,bus=pv.0,drive=ext4', '-device', 'lsi53c895a,id=lsi', '-device', 'scsi-hd,bus=lsi.0,scsi-id=2,drive=btrfs',
       '-device', 'virtio-scsi-pci,id=vs', '-device', 'scsi-cd,bus=vs.0,drive=cd',
     ],
   }),

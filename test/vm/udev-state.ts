@@ -36,6 +36,9 @@ const NUMBERED: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/^([\dA-F]{4}:[\dA-F]{4}:[\dA-F]{4})\.[\dA-F]{4}$/, '$1.*'],
 ];
 
+/** Disks are counted as they come. */
+const DISKSEQ = /^(disk\/by-diskseq\/)\d+/;
+
 /** The UUIDs of an LVM group and of what is in it, one after the other: nobody can choose them. */
 const MADE_UP = /\b[\dA-Za-z]{64}\b/g;
 
@@ -94,8 +97,9 @@ function addDevEntry(add: Add, path: string, { type, mode, owner, target, id }: 
   if (type === 'l') {
     const pointed = dev[posix.join(posix.dirname(path), target ?? '')]?.id;
     const [, kind, number] = /^(char|block)\/(\d+:\d+)$/.exec(path) ?? [];
-    const name = number === undefined ? path : `${kind}/${nameOf(`${kind?.[0]}${number}`)}`;
-    add(`link ${name}`, pointed === undefined ? target ?? '' : nameOf(pointed));
+    const device = pointed === undefined ? target ?? '' : nameOf(pointed);
+    const name = number !== undefined ? `${kind}/${nameOf(`${kind?.[0]}${number}`)}` : DISKSEQ.test(path) ? `${path.replace(DISKSEQ, '$1')} of ${device}` : path;
+    add(`link ${name}`, device);
     return;
   }
   const rights = `${type} ${mode} ${owner}`;
@@ -108,7 +112,7 @@ function addRunEntry(add: Add, path: string, entry: Entry, nameOf: NameOf): void
   const [directory = '', middle = '', last] = path.split('/');
   const rights = `${entry.type} ${entry.mode} ${entry.owner}`;
   if (directory === 'data' && middle !== '') {
-    addRecord(add, `record ${nameOf(middle)}`, entry, rights);
+    addRecord(add, `record ${nameOf(middle)}`, entry, rights, nameOf);
   } else if (directory === 'watch' && middle !== '') {
     // Each watch is there in both directions; its number says nothing.
     if (!/^\d+$/.test(middle)) add(`watch ${nameOf(middle)}`, rights);
@@ -120,14 +124,15 @@ function addRunEntry(add: Add, path: string, entry: Entry, nameOf: NameOf): void
   }
 }
 
-function addRecord(add: Add, name: string, { text = '' }: Entry, rights: string): void {
+function addRecord(add: Add, name: string, { text = '' }: Entry, rights: string, nameOf: NameOf): void {
   add(name, `${rights} ${text === '' ? 'empty' : 'filled'}`);
   for (const line of text.split('\n').filter(Boolean)) {
     const [, key = '', value = ''] = /^(E:[^=]*|\w:)=?(.*)$/.exec(line) ?? [];
     // When it came; what mdadm makes up for each disk; and a set each of links and tags.
     if (key === 'I:') add(`${name} I:`, 'some time');
     else if (/^E:ID_FS_UUID_SUB(?:_ENC)?$/.test(key)) add(`${name} ${key}`, value.replaceAll(/[\da-f]/g, 'x'));
-    else if ('SGQ'.includes(key.slice(0, 1))) add(`${name} ${key}${value}`, 'there');
+    else if (key === 'E:ID_PART_ENTRY_DISK') add(`${name} ${key}`, nameOf(`b${value}`));
+    else if ('SGQ'.includes(key.slice(0, 1))) add(`${name} ${key}${value.replace(DISKSEQ, '$1')}`, 'there');
     else add(`${name} ${key}`, value);
   }
 }
