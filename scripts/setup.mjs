@@ -2,7 +2,7 @@
 // Plain JavaScript without dependencies: it runs before npm ci.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +10,8 @@ export const top = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Runs `npm ci` where node_modules is missing or older than the lock file. `npm ci` builds too. */
 export function ensureNodeModules() {
+  // A link leads to the packages of another checkout, which npm ci would empty.
+  if (lstatSync(join(top, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const installed = join(top, 'node_modules/.package-lock.json');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(top, 'package-lock.json')).mtimeMs) return;
   console.log('setup: npm ci');
