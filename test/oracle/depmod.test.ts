@@ -272,7 +272,7 @@ describe.skipIf(kmod30.reason !== undefined)('depmod -o and -m, which kmod 30 do
     const before = readdirSync(directory);
     const out = join(root, 'made/by/us');
     expect(ours('-b', root, ...(option === '-o' ? ['-o', out] : [`${option}${out}`]), RELEASE)).toEqual(quiet);
-    expect(outputs(join(out, 'lib/modules', RELEASE))).toEqual(expected);
+    expect(filesFor(kmod30, join(out, 'lib/modules', RELEASE))).toEqual(expected);
     expect(readdirSync(directory)).toEqual(before);
   });
 
@@ -281,7 +281,7 @@ describe.skipIf(kmod30.reason !== undefined)('depmod -o and -m, which kmod 30 do
     const directory = makeTree(root, { modules: chain });
     const expected = expectedOf(root, directory);
     expect(ours('-b', root, '-o', relative(process.cwd(), join(root, 'out')), RELEASE)).toEqual(quiet);
-    expect(outputs(join(root, 'out/lib/modules', RELEASE))).toEqual(expected);
+    expect(filesFor(kmod30, join(root, 'out/lib/modules', RELEASE))).toEqual(expected);
   });
 
   it('-o on a place that is a file is fatal', () => {
@@ -299,11 +299,11 @@ describe.skipIf(kmod30.reason !== undefined)('depmod -o and -m, which kmod 30 do
     mkdirSync(dirname(moved), { recursive: true });
     renameSync(join(root, 'lib/modules'), moved);
     expect(ours('-b', root, '-m', moduleDirectory, RELEASE)).toEqual(quiet);
-    expect(outputs(join(moved, RELEASE))).toEqual(expected);
+    expect(filesFor(kmod30, join(moved, RELEASE))).toEqual(expected);
     expect(existsSync(join(root, 'lib/modules'))).toBe(false);
     // Together they write to OUTDIR/MODULEDIR/RELEASE.
     expect(ours('-b', root, `--moduledir=${moduleDirectory}`, '-o', join(root, 'out'), RELEASE)).toEqual(quiet);
-    expect(outputs(join(root, 'out', moduleDirectory, RELEASE))).toEqual(expected);
+    expect(filesFor(kmod30, join(root, 'out', moduleDirectory, RELEASE))).toEqual(expected);
   });
 
   it('-m of a place without modules is as fatal as a tree that is not there', () => {
