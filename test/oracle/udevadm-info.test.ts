@@ -27,10 +27,13 @@ function unpackedRules(): string {
 function comparable(text: string): readonly string[] {
   const sorted = (line: string, key: string, separator: string): string => {
     const at = line.indexOf(key);
-    return at < 0 ? line : line.slice(0, at + key.length) + line.slice(at + key.length).split(separator).sort().join(separator);
+    // With -x the quotes are around the whole.
+    return at < 0 ? line : line.slice(0, at + key.length) + line.slice(at + key.length).replaceAll("'", '').split(separator).sort().join(separator);
   };
+  /** The answer of `-q symlink` is a line of links and nothing else. */
+  const sortedLinks = (line: string): string => (/^(?:\/dev\/)?tsm\/\S+(?: \S+)+$/.test(line) ? line.split(' ').sort().join(' ') : line);
   const lines = text.split('\n').filter((line) => !/^[│ ┆]*[JB]: |runtime_\w+_time|ATTRS?\{(?:stat|statistics\/|inflight|memory_use|meminfo|numastat|vmstat|uptime|since_epoch|time)/.test(line))
-    .map((line) => sorted(sorted(sorted(line, 'DEVLINKS=', ' '), 'CURRENT_TAGS=', ':'), 'TAGS=', ':'));
+    .map((line) => sorted(sorted(sorted(sortedLinks(line), 'DEVLINKS=', ' '), 'CURRENT_TAGS=', ':'), 'TAGS=', ':'));
   // Links come in a block, whose first place decides.
   return lines.flatMap((line, index) => {
     const isLink = (text_: string | undefined): boolean => text_ !== undefined && /^[│ ┆]*S: /.test(text_);
