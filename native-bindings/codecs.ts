@@ -10,12 +10,16 @@ const LIBZSTD = 'libzstd.so.1';
 /** Bytes that liblzma may allocate: `xz -9` needs 65 MiB for its dictionary, kernels are built with less. */
 const LZMA_MEMORY_LIMIT = 128 * 1024 * 1024;
 
+/** A decoder with more memory than this is not kept for the next file. Kernels' modules need 2 MiB at most. */
+const KEPT_MEMORY = 8 * 1024 * 1024;
+
 /** lzma/base.h and lzma/container.h. */
 const LZMA_OK = 0;
 const LZMA_STREAM_END = 1;
 const LZMA_FINISH = 3;
 const LZMA_TELL_UNSUPPORTED_CHECK = 0x02;
 const LZMA_CONCATENATED = 0x08;
+const LZMA_FLAGS = LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK;
 const LZMA_ERRORS: Readonly<Record<number, string>> = {
   3: 'the check of the data is of an unsupported type',
   5: 'out of memory',
@@ -33,6 +37,9 @@ const LZMA_ERRORS: Readonly<Record<number, string>> = {
  *  48 allocator *  56 internal *  64 four reserved pointers  96 four reserved integers (8 each)  128 two enums  136 end
  */
 const LZMA_STREAM_SIZE = 136;
+/** next_out; avail_in and avail_out stand this far behind their pointers. */
+const LZMA_NEXT_OUT = 24;
+const LZMA_AVAILABLE = 8;
 
 /** zstd_errors.h: ZSTD_getErrorName of ZSTD_error_dstSize_tooSmall. */
 const ZSTD_TOO_SMALL = 'Destination buffer is too small';
@@ -74,22 +81,21 @@ function bind<Name extends string>(
 }
 
 /** What liblzma reads by an address alone: the collector must see it held until the call has ended. */
-const held = new Set<Uint8Array>();
+const held = new Set<object>();
 
 function openXz(koffi: Koffi): NativeCodec | undefined {
   const lzma = bind(koffi, LIBLZMA, {
     lzma_stream_decoder: ['int', ['void *', 'uint64', 'uint32']],
     lzma_code: ['int', ['void *', 'int']],
     lzma_end: ['void', ['void *']],
-    lzma_stream_buffer_decode: ['int', ['void *', 'uint32', 'void *', 'void *', 'void *', 'size_t', 'void *', 'void *', 'size_t']],
+    lzma_memusage: ['uint64', ['void *']],
   });
   if (!lzma) return undefined;
 
   const decompress = (data: Uint8Array, limit: number): Uint8Array => {
     // All zero is LZMA_STREAM_INIT.
     const stream = Buffer.from(new ArrayBuffer(LZMA_STREAM_SIZE));
-    const flags = LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK;
-    const begun: number = lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, flags);
+    const begun: number = lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, LZMA_FLAGS);
     if (begun !== LZMA_OK) throw decoderError(LIBLZMA, LZMA_ERRORS[begun] ?? `error ${begun}`);
     held.add(data);
     try {
@@ -115,17 +121,54 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
     }
   };
 
-  const decompressInto = async (data: Uint8Array, output: Uint8Array): Promise<number | undefined> => {
-    // Three in-out numbers of C: the memory limit, the position in the input, the position in the output.
-    const numbers = Buffer.from(new ArrayBuffer(24));
-    numbers.writeBigUInt64LE(BigInt(LZMA_MEMORY_LIMIT), 0);
-    const result = await onThread(lzma.lzma_stream_buffer_decode, [
-      numbers.subarray(0, 8), LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK, null,
-      data, numbers.subarray(8, 16), data.length, output, numbers.subarray(16, 24), output.length,
-    ]);
-    return result === LZMA_OK ? Number(numbers.readBigUInt64LE(16)) : undefined;
+  // liblzma starts over with what a decoder has allocated: for small files that is a good part of the work.
+  const idle: Buffer[] = [];
+  const begin = (data: Uint8Array, output: Uint8Array): Buffer | undefined => {
+    const stream = idle.pop() ?? Buffer.from(new ArrayBuffer(LZMA_STREAM_SIZE));
+    if (lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, LZMA_FLAGS) !== LZMA_OK) {
+      lzma.lzma_end(stream);
+      return undefined;
+    }
+    [data, output].forEach((bytes, index) => {
+      const at = index * LZMA_NEXT_OUT;
+      stream.writeBigUInt64LE(bytes.length > 0 ? koffi.address(bytes) : 0n, at);
+      stream.writeBigUInt64LE(BigInt(bytes.length), at + LZMA_AVAILABLE);
+    });
+    return stream;
   };
-  return { library: LIBLZMA, decompress, decompressInto };
+  const finish = (stream: Buffer, code: number | bigint, output: Uint8Array): number | undefined => {
+    const left = Number(stream.readBigUInt64LE(LZMA_NEXT_OUT + LZMA_AVAILABLE));
+    if (lzma.lzma_memusage(stream) > KEPT_MEMORY) lzma.lzma_end(stream);
+    else idle.push(stream);
+    return code === LZMA_STREAM_END ? output.length - left : undefined;
+  };
+
+  const decompressInto = async (data: Uint8Array, output: Uint8Array): Promise<number | undefined> => {
+    const stream = begin(data, output);
+    if (!stream) return undefined;
+    const arrays = [data, output];
+    held.add(arrays);
+    try {
+      return finish(stream, await onThread(lzma.lzma_code, [stream, LZMA_FINISH]), output);
+    } finally {
+      held.delete(arrays);
+    }
+  };
+  const decompressIntoSync = (data: Uint8Array, output: Uint8Array): number | undefined => {
+    const stream = begin(data, output);
+    if (!stream) return undefined;
+    const arrays = [data, output];
+    held.add(arrays);
+    try {
+      return finish(stream, lzma.lzma_code(stream, LZMA_FINISH), output);
+    } finally {
+      held.delete(arrays);
+    }
+  };
+  const release = (): void => {
+    for (const stream of idle.splice(0)) lzma.lzma_end(stream);
+  };
+  return { library: LIBLZMA, decompress, decompressInto, decompressIntoSync, release };
 }
 
 function grown(output: Buffer, maximum: number): Buffer {

@@ -6,7 +6,9 @@ import { basename, join } from 'node:path';
 
 import { codeOf } from '../src/errors.ts';
 import { errnoByName } from './errno.ts';
-import type { Errno, Native, NativeCodec, UeventDatagram, UeventSocketOptions, Utsname } from './native.ts';
+import { fakeDevices } from './fake-device-calls.ts';
+import type { FakeDeviceCall, FakeInotify, FakeSeqpacketServer } from './fake-device-calls.ts';
+import type { Errno, Native, NativeBlkid, NativeCodec, UeventDatagram, UeventSocketOptions, Utsname } from './native.ts';
 import { UEVENT_GROUP_KERNEL } from './native.ts';
 
 /** One call, as plain data. `module` is the module's name: of the file behind the descriptor, or of the memfd. */
@@ -19,7 +21,10 @@ export type FakeCall =
   | { readonly call: 'openUeventSocket'; readonly groups: number; readonly receiveBuffer: number | undefined }
   | { readonly call: 'closeUeventSocket' }
   | { readonly call: 'sendUnixDatagram'; readonly path: string; readonly text: string }
-  | { readonly call: 'sendUevent'; readonly text: string; readonly groups: number };
+  | { readonly call: 'sendUevent'; readonly text: string; readonly groups: number }
+  | FakeDeviceCall
+  | { readonly call: 'ioctl'; readonly file: string; readonly request: number; readonly data: string }
+  | { readonly call: 'ethtoolDriver'; readonly ifname: string };
 
 /** The answer to the calls that it matches: the first answer of the script that does. Calls without one succeed. */
 export type FakeAnswer = {
@@ -42,6 +47,11 @@ export type FakeScript = {
   readonly utsname?: Partial<Utsname>;
   readonly xz?: NativeCodec;
   readonly zstd?: NativeCodec;
+  readonly blkid?: NativeBlkid;
+  /** What a successful ioctl returns, and writes into its buffer; 0 and nothing when absent. */
+  readonly ioctl?: (request: number, data: Uint8Array) => number;
+  /** By interface. */
+  readonly drivers?: Readonly<Record<string, string>>;
 };
 
 /** A module that the kernel would now have. */
@@ -71,11 +81,15 @@ export interface FakeNative extends Native {
   readonly loads: readonly FakeLoad[];
   /** Every uevent socket that was opened, in order. */
   readonly sockets: readonly FakeUeventSocket[];
+  /** Every inotify instance and every seqpacket server that was opened, in order. */
+  readonly inotifies: readonly FakeInotify[];
+  readonly servers: readonly FakeSeqpacketServer[];
 }
 
 const UTSNAME: Utsname = { sysname: 'Linux', nodename: 'fake', release: '6.12.0-fake', version: '#1', machine: 'x86_64' };
 
 const EBADF = errnoByName('EBADF') ?? 9;
+const EOPNOTSUPP = errnoByName('EOPNOTSUPP') ?? 95;
 
 type PendingLoad = { readonly answer: FakeAnswer | undefined; readonly load: FakeLoad | undefined };
 
@@ -91,6 +105,8 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     calls.push(call);
     return answer(call);
   };
+
+  const devices = fakeDevices((call) => record(call)?.errno ?? 0);
 
   const finit = (call: 'finitModule' | 'finitModuleSync', fd: number, params: string, flags: number): PendingLoad => {
     const stat = statOf(fd);
@@ -114,8 +130,12 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     calls,
     loads,
     sockets,
+    inotifies: devices.inotifies,
+    servers: devices.servers,
+    ...devices.native,
     xz: script.xz,
     zstd: script.zstd,
+    blkid: script.blkid,
     uname: () => ({ ...UTSNAME, ...script.utsname }),
     finitModule: async (fd, params, flags) => {
       const pending = finit('finitModule', fd, params, flags);
@@ -147,6 +167,7 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
       return {
         socket: {
           receiveBuffer: 2 * (receiveBuffer ?? 0),
+          receive: () => undefined,
           close: async () => {
             if (!socket.closed) record({ call: 'closeUeventSocket' });
             close();
@@ -156,6 +177,16 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
     },
     sendUnixDatagram: (path, data) => record({ call: 'sendUnixDatagram', path, text: textOf(data) })?.errno ?? 0,
     sendUevent: (data, groups) => record({ call: 'sendUevent', text: textOf(data), groups })?.errno ?? 0,
+    ioctl: async (fd, request, data) => {
+      const errno = record({ call: 'ioctl', file: fileOf(fd), request, data: Buffer.from(data).toString('hex') })?.errno ?? 0;
+      return errno === 0 ? { result: script.ioctl?.(request, data) ?? 0 } : { errno };
+    },
+    ethtoolDriver: (ifname) => {
+      const errno = record({ call: 'ethtoolDriver', ifname })?.errno ?? 0;
+      if (errno !== 0) return { errno };
+      const driver = script.drivers?.[ifname];
+      return driver === undefined ? { errno: EOPNOTSUPP } : { driver };
+    },
   };
 }
 

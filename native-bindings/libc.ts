@@ -1,13 +1,20 @@
 // The native calls of this machine: the C library through koffi, with the errno of each call as its result.
 
 import { messageOf } from '../src/errors.ts';
+import { openBlkid } from './blkid.ts';
 import { openCodecs } from './codecs.ts';
 import { errnoByName } from './errno.ts';
+import { flock, flockWait, mknod, rereadPartitionTable, setxattr } from './files.ts';
+import { openInotify } from './inotify.ts';
+import { ethtoolDriver, ioctl } from './ioctl.ts';
 import { loadKoffi } from './koffi.ts';
 import type { CFunction, Koffi } from './koffi.ts';
 import type { Errno, Native, Utsname } from './native.ts';
 import { MFD_CLOEXEC } from './native.ts';
-import { openUeventSocket, sendUevent, sendUnixDatagram } from './netlink.ts';
+import { openUeventSender, openUeventSocket, sendUnixDatagram } from './netlink.ts';
+import { limitCapabilities, setCloseOnExec, trimHeap } from './process.ts';
+import { renameInterface } from './rtnetlink.ts';
+import { connectSeqpacket, openSeqpacketServer } from './seqpacket.ts';
 import { syscallNumber } from './syscalls.ts';
 import type { SyscallName } from './syscalls.ts';
 
@@ -46,6 +53,7 @@ export function openLibc(): Native {
   const { koffi } = libc;
   const finit = moduleCall(libc, 'finit_module', ['int', 'str', 'int']);
   const codecs = openCodecs(koffi);
+  const blkid = openBlkid(koffi);
 
   return {
     uname: () => uname(libc),
@@ -68,13 +76,30 @@ export function openLibc(): Native {
     seekEnd: (fd) => errnoOf(libc.call(libc.function('lseek', 'long', ['int', 'long', 'int']), fd, 0, SEEK_END)),
     openUeventSocket: (options) => openUeventSocket(libc, options),
     sendUnixDatagram: (path, data) => sendUnixDatagram(libc, path, data),
-    sendUevent: (data, groups) => sendUevent(libc, data, groups),
+    sendUevent: openUeventSender(libc),
     get xz() {
       return codecs.xz();
     },
     get zstd() {
       return codecs.zstd();
     },
+    mknod: (path, mode, major, minor) => mknod(libc, path, mode, major, minor),
+    flock: (fd, operation) => flock(libc, fd, operation),
+    flockWait: (fd, operation) => flockWait(libc, fd, operation),
+    setxattr: (path, name, value) => setxattr(libc, path, name, value),
+    rereadPartitionTable: (fd) => rereadPartitionTable(libc, fd),
+    setCloseOnExec: (fd) => setCloseOnExec(libc, fd),
+    limitCapabilities: (keep) => limitCapabilities(libc, keep),
+    trimHeap: () => trimHeap(libc),
+    openInotify: (options) => openInotify(libc, options),
+    openSeqpacketServer: (options) => openSeqpacketServer(libc, options),
+    connectSeqpacket: (path, handlers) => connectSeqpacket(libc, path, handlers),
+    renameInterface: (ifindex, name) => renameInterface(libc, ifindex, name),
+    get blkid() {
+      return blkid();
+    },
+    ioctl: (fd, request, data) => ioctl(libc, fd, request, data),
+    ethtoolDriver: (ifname) => ethtoolDriver(libc, ifname),
   };
 }
 

@@ -68,13 +68,18 @@ export function openUeventSocket(
   return { socket: receive(libc, fd, readiness, options) };
 }
 
-/** Multicasts one message to groups of NETLINK_KOBJECT_UEVENT. That nobody listens is no error. */
-export function sendUevent(libc: Libc, data: Uint8Array, groups: number): Errno {
-  const fd = openSocket(libc, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
-  if (fd < 0) return -fd;
-  const errno = sendTo(libc, fd, data, netlinkAddress(groups));
-  closeSocket(libc, fd);
-  return errno === ECONNREFUSED ? 0 : errno;
+/**
+ * Multicasts messages to groups of NETLINK_KOBJECT_UEVENT. That nobody listens is no error. The socket is opened for the first and kept:
+ * opening one for each would cost as much again.
+ */
+export function openUeventSender(libc: Libc): (data: Uint8Array, groups: number) => Errno {
+  let fd = -1;
+  return (data, groups) => {
+    if (fd < 0) fd = openSocket(libc, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
+    if (fd < 0) return -fd;
+    const errno = sendTo(libc, fd, data, netlinkAddress(groups));
+    return errno === ECONNREFUSED ? 0 : errno;
+  };
 }
 
 /** Sends one datagram to a unix socket and does not wait: EAGAIN when the receiver's queue is full. */
@@ -161,8 +166,12 @@ function receive(libc: Libc, fd: number, readiness: Readiness, options: UeventSo
     }
   };
 
+  const takeAll = (): void => {
+    while (!closing && !drain());
+  };
+
   readiness.wait(turn);
-  return { receiveBuffer, close };
+  return { receiveBuffer, receive: takeAll, close };
 }
 
 /** Not by an import, which would cost every loading of the FFI most of a millisecond. */
@@ -206,7 +215,7 @@ function netlinkAddress(groups: number): Uint8Array {
 }
 
 /** struct sockaddr_un: family (2), then the path with its NUL, or a NUL and the abstract name without one (unix(7)). */
-function unixAddress(path: string): Uint8Array | Errno {
+export function unixAddress(path: string): Uint8Array | Errno {
   if (path === '' || path.includes('\0')) return EINVAL;
   const abstract = path.startsWith('@');
   const name = Buffer.from(abstract ? `\0${path.slice(1)}` : `${path}\0`);

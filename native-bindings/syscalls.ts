@@ -2,7 +2,7 @@
 
 import { UnsupportedError } from '../src/errors.ts';
 
-export type SyscallName = 'finit_module' | 'init_module' | 'delete_module' | 'memfd_create';
+export type SyscallName = 'finit_module' | 'init_module' | 'delete_module' | 'memfd_create' | 'mknodat';
 
 /** `process.arch` of the architectures that this table knows. */
 export type Arch = 'x64' | 'arm64' | 'riscv64';
@@ -16,6 +16,7 @@ const SYSCALL_NUMBERS: Readonly<Record<SyscallName, Readonly<Record<Arch, number
   delete_module: { x64: 176, arm64: 106, riscv64: 106 },
   finit_module: { x64: 313, arm64: 273, riscv64: 273 },
   memfd_create: { x64: 319, arm64: 279, riscv64: 279 },
+  mknodat: { x64: 259, arm64: 33, riscv64: 33 },
 };
 
 /** The number of a system call on an architecture as `process.arch` names it. */

@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|vm]...
+//   npm run bench [-- lookups|startup|depends|depmod|rules|events|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depends, vm };
+const benches = { lookups, startup, depends, depmod, rules, events, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -59,6 +59,29 @@ async function depends() {
   const args = ['-d', root, '-S', release, '-a', '-D', ...names];
   const ours = fastest(process.execPath, [cli, 'modprobe', ...args], 10) - fastest(process.execPath, ['-e', '0']);
   report(`-a -D of ${names.length} modules`, ours, 'ms', real && fastest(real, args, 10), real ? 'kmod' : 'kmod is not here');
+}
+
+/** depmod and modinfo of whole trees, each beside kmod's. */
+async function depmod() {
+  const { benchDepmod } = await import('./bench-depmod.mjs');
+  const find = (series) => findKernel({ kernel: series, cacheDirectory: defaultCacheDirectory(), onProgress: console.error });
+  for await (const { name, ours, unit, theirs, whose } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
+    report(name, ours, unit, theirs, whose);
+  }
+}
+
+/** Parsing the rules of Debian's packages, beside udev's own parser. */
+async function rules() {
+  const { benchRules } = await import('./bench-rules.mjs');
+  for (const { name, ours, unit, theirs, whose } of benchRules()) report(name, ours, unit, theirs, whose);
+}
+
+/** Bursts of uevents, and the memory of the daemon: ours against Debian's udevd, on this machine's devices. Needs root. */
+async function events() {
+  const { benchEvents } = await import('./bench-udev.mjs');
+  if (process.getuid?.() !== 0) return console.log('events: only root may write to uevent files');
+  // Of a rate more is better: a ratio above 1 is ours.
+  for (const { name, unit, ours, theirs } of benchEvents()) report(name, ours, unit, theirs, 'udevd');
 }
 
 /** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */

@@ -32,12 +32,21 @@ export async function bundle(entry, quick) {
     define: { 'import.meta.url': 'importMeta.url' },
   });
   const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output]));
-  const texts = new Map(outputFiles.map((file) => [baseName(file.path), file.text]));
+  const texts = new Map(outputFiles.map((file) => [baseName(file.path), keepForeignImports(file.text)]));
   const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
   const eager = reachable(first, outputs);
   const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })));
   const lazy = [...texts].filter(([name]) => !eager.has(name)).map(async ([name, text]) => [name, (await transform(text, COMMON_JS)).code]);
   return assemble(start, await Promise.all(lazy));
+}
+
+/**
+ * `import()` of a part becomes a `require` of ours. What is imported by an address that is only known later is a file of the user's: that one
+ * Node itself loads, by the `import()` of the executable's own scope.
+ * @param {string} code
+ */
+function keepForeignImports(code) {
+  return code.replace(/\bimport\((?!")/g, 'importMeta.load(');
 }
 
 /** These parts and what they import statically. */
@@ -87,7 +96,7 @@ function assemble(start, lazy) {
 "use strict";
 const { readFileSync } = require("node:fs");
 const vm = require("node:vm");
-const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; } };
+const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
 const places = {${places.join(',')}};
 const comment = String(() => {/*${parts.map(([, code]) => code).join('')}*/});
 const begin = comment.indexOf("/*") + 2;

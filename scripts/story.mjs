@@ -10,7 +10,7 @@ export function formatStory({ coldplug, hotplug, xfs }) {
   const summary = JSON.parse(coldplug);
   const rows = summary.aliases.flatMap(({ devices, result }) => goalRows(shortDevice(devices[0] ?? ''), devices.length, result));
   const lines = hotplug.split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  const plugged = lines.flatMap((line) => (line.result ? goalRows(`+ ${shortDevice(line.event?.devpath ?? line.devices?.[0] ?? '')}`, 1, line.result) : []));
+  const plugged = lines.flatMap((line) => (line.result ? goalRows(`+ ${shortDevice(line.devpath ?? line.devices?.[0] ?? '')}`, 1, line.result) : []));
   const named = JSON.parse(xfs).goals.map((goal) => ({ device: 'tsmodprobe xfs', modules: goal.steps.map((step) => step.module), reason: 'modules.dep and softdeps', failed: false }));
   const all = [...rows, ...plugged, ...named];
   const loaded = withoutRepeats(all.filter((row) => !row.failed));
@@ -19,7 +19,7 @@ export function formatStory({ coldplug, hotplug, xfs }) {
   const moduleWidth = Math.floor((WIDTH - deviceWidth - 4) * 0.6);
   const row = (device, modules, reason) => `${device.padEnd(deviceWidth)}  ${cut(modules, moduleWidth).padEnd(moduleWidth)}  ${cut(reason, WIDTH - deviceWidth - moduleWidth - 4)}`.trimEnd();
   return [
-    `${summary.devices} devices, ${summary.modaliases} modaliases, ${summary.rounds.length} rounds of coldplug in ${(summary.ms / 1000).toFixed(1)} s`,
+    `${summary.devices} devices, ${summary.modaliases} modaliases, coldplug in ${(summary.ms / 1000).toFixed(1)} s`,
     '',
     row('device', 'modules, in the order of loading', 'because of'),
     ...loaded.map(({ device, modules, reason }) => row(device, modules.join(' '), reason)),

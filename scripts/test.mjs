@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
 
 /** What the comparisons and the virtual machines use. */
-const PACKAGES = ['kmod', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'qemu-system-x86'];
+const PACKAGES = ['kmod', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'e2fsprogs', 'qemu-system-x86'];
 
 const inCi = process.env.CI === 'true';
 ensureNodeModules();
@@ -19,15 +19,17 @@ if (missing !== undefined) console.log(`setup: tests beside the real tools and i
 const counts = [runVitest(process.execPath, process.argv.slice(2))];
 if (inCi) counts.push(runOnNewestNode());
 const total = counts.reduce((sum, run) => ({
-  passed: sum.passed + run.passed, failed: sum.failed + run.failed, skipped: sum.skipped + run.skipped,
+  passed: sum.passed + run.passed, skipped: sum.skipped + run.skipped, failures: [...sum.failures, ...run.failures],
 }));
-console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
+// Said again at the end, where whoever sees only the last lines of a long log finds them.
+for (const failure of total.failures) console.log(`failed: ${failure}`);
+console.log(`${total.passed} passed, ${total.failures.length} failed, ${total.skipped} skipped`);
+process.exit(total.failures.length === 0 && total.passed > 0 ? 0 : 1);
 
 /**
  * @param {string} node
  * @param {readonly string[]} args
- * @returns {{ passed: number, failed: number, skipped: number }}
+ * @returns {{ passed: number, skipped: number, failures: string[] }}
  */
 function runVitest(node, args) {
   const directory = mkdtempSync(join(tmpdir(), 'tsmodprobe-test-'));
@@ -37,10 +39,11 @@ function runVitest(node, args) {
     const done = spawnSync(node, [vitest, 'run', ...args], {
       cwd: top, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, TSMODPROBE_TEST_COUNTS: file },
     });
-    if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
+    const how = `vitest ended with ${done.signal ?? `exit code ${done.status}`}`;
+    if (!existsSync(file)) return { passed: 0, skipped: 0, failures: [`${how} and left no result`] };
     const result = JSON.parse(readFileSync(file, 'utf8'));
     // Vitest also fails for reasons that are no test, such as an error after the end of one.
-    return done.status !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result;
+    return done.status !== 0 && result.failures.length === 0 ? { ...result, failures: [`${how}, no test failed`] } : result;
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -53,8 +56,7 @@ function runOnNewestNode() {
   spawnSync('npm', ['install', '--prefix', prefix, '--no-fund', '--no-audit', '--loglevel=error', 'node@latest'], { stdio: 'inherit' });
   const node = join(prefix, 'node_modules/node/bin/node');
   if (!existsSync(node)) {
-    console.error('the newest Node could not be installed');
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, skipped: 0, failures: ['the newest Node could not be installed'] };
   }
   console.log(`unit tests on Node ${spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout.trim()}`);
   return runVitest(node, ['--project', 'unit']);

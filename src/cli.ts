@@ -27,7 +27,9 @@ const APPLETS: readonly Entry[] = [
   { name: 'depmod-worker', summary: '', hidden: true, load: async () => (await import('./applets/depmod-worker.ts')).depmodWorker },
   { name: 'lint', summary: 'say what in modprobe.d does not do what it looks like', load: async () => (await import('./applets/lint.ts')).lint },
   { name: 'doctor', summary: 'say why a module cannot be found or loaded', load: async () => (await import('./applets/doctor.ts')).doctor },
-  { name: 'udevd', summary: 'load the modules of devices, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
+  { name: 'udevd', summary: 'apply udev rules to devices and load their modules, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
+  { name: 'udevadm', summary: 'ask what udev knows, and tell it what to do', load: async () => (await import('./applets/udevadm.ts')).udevadm },
+  { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
 

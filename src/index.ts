@@ -30,8 +30,17 @@ export { openMonitor } from './udev/monitor.ts';
 export type { Monitor, MonitorOptions } from './udev/monitor.ts';
 export { coldplug, planColdplug } from './udev/coldplug.ts';
 export type { ColdplugPlan, ColdplugSummary } from './udev/coldplug.ts';
+export type { Device, DeviceNumber } from './udev/device.ts';
+export type { DeviceEvent, DeviceRule, RuleActions, RuleOperator } from './udev/rules/device-rule.ts';
 export { startUdevd } from './udev/udevd.ts';
 export type { Udevd, UdevdOptions } from './udev/udevd.ts';
+
+export { parseRules } from './udev/rules/parse.ts';
+export type { ParsedRules } from './udev/rules/parse.ts';
+export type { ParseContext, ResolveNames } from './udev/rules/parse-context.ts';
+export { loadRules, rulesSignature } from './udev/rules/rule-files.ts';
+export type { LoadedRules, LoadRulesOptions } from './udev/rules/rule-files.ts';
+export type { Format, LineEffect, Operator, Pattern, RuleFile, RuleLine, RuleProblem, RuleSet, Substitution, Token, TokenKey } from './udev/rules/rule.ts';
 
 export { bootVm, runVm } from './vm/vm.ts';
 export type { Vm, VmOptions, VmResult } from './vm/vm.ts';

@@ -7,14 +7,26 @@ import { describeErrno } from '../native-bindings/errno.ts';
 import type { Errno, Native } from '../native-bindings/native.ts';
 import { SystemError } from './errors.ts';
 
-export type { Errno, Native, NativeCodec, UeventDatagram, UeventSocket, UeventSocketOptions, Utsname } from '../native-bindings/native.ts';
+export type {
+  BlkidResult, Errno, Inotify, InotifyEvent, Native, NativeBlkid, NativeCodec, PeerCredentials, SeqpacketConnection, SeqpacketHandlers, UeventDatagram, UeventSocket,
+  UeventSocketOptions, Utsname,
+} from '../native-bindings/native.ts';
 export {
+  IN_CLOSE_WRITE,
+  IN_DELETE,
+  IN_IGNORED,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
   MODULE_INIT_COMPRESSED_FILE,
   MODULE_INIT_IGNORE_MODVERSIONS,
   MODULE_INIT_IGNORE_VERMAGIC,
   O_NONBLOCK,
   O_TRUNC,
+  S_IFBLK,
+  S_IFCHR,
   UEVENT_GROUP_KERNEL,
+  UEVENT_GROUP_UDEV,
 } from '../native-bindings/native.ts';
 export { describeErrno, errnoByName, errnoName, errnoText } from '../native-bindings/errno.ts';
 

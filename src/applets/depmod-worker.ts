@@ -2,7 +2,7 @@
 
 import { parentPort } from 'node:worker_threads';
 
-import { serveReadJob } from '../kmod/depmod-worker.ts';
+import { serveDepmod } from '../kmod/depmod-worker.ts';
 import type { Applet } from './applet.ts';
 
 export const depmodWorker: Applet = {
@@ -13,7 +13,7 @@ export const depmodWorker: Applet = {
       context.stderr(`${context.program}: this is a part of depmod, which starts it itself\n`);
       return 1;
     }
-    await serveReadJob(parentPort);
+    await serveDepmod(parentPort);
     return 0;
   },
 };

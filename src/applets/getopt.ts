@@ -7,7 +7,8 @@ export type OptionSpec = {
   readonly long: string;
   /** One character. */
   readonly short?: string;
-  readonly argument?: 'required' | 'none';
+  /** `optional`: only in the same word, as `--long=value` or `-svalue`. */
+  readonly argument?: 'required' | 'optional' | 'none';
   /** The name that the result carries instead of `long`: for an old spelling of another option. */
   readonly name?: string;
 };
@@ -47,7 +48,7 @@ export function getopt(
       if (spec.argument === 'required') {
         value ??= argv[++i];
         if (value === undefined) throw new UsageError(`${program}: option '--${spec.long}' requires an argument`);
-      } else if (value !== undefined) {
+      } else if (value !== undefined && spec.argument !== 'optional') {
         throw new UsageError(`${program}: option '--${spec.long}' doesn't allow an argument`);
       }
       options.push({ name: spec.name ?? spec.long, value: value ?? '', typed: `--${spec.long}` });
@@ -86,11 +87,15 @@ function takeShort(
     const spec = specs.find((s) => s.short === letter);
     if (!spec) throw new UsageError(`${program}: invalid option -- '${letter}'`);
     const name = spec.name ?? spec.long;
-    if (spec.argument !== 'required') {
+    if (spec.argument !== 'required' && spec.argument !== 'optional') {
       options.push({ name, value: '', typed: `-${letter}` });
       continue;
     }
     const rest = word.slice(j + 1);
+    if (spec.argument === 'optional') {
+      options.push({ name, value: rest, typed: `-${letter}` });
+      return 0;
+    }
     if (rest === '' && next === undefined) throw new UsageError(`${program}: option requires an argument -- '${letter}'`);
     options.push({ name, value: rest === '' ? next ?? '' : rest, typed: `-${letter}` });
     return rest === '' ? 1 : 0;

@@ -20,8 +20,8 @@ export const silentLog: Log = logOf('error', () => undefined);
 
 export type StderrLogOptions = {
   readonly program: string;
-  /** The most talkative level that is printed. */
-  readonly level: LogLevel;
+  /** The most talkative level that is printed; a function where it may change. */
+  readonly level: LogLevel | (() => LogLevel);
   readonly write: (text: string) => void;
 };
 
@@ -35,7 +35,7 @@ export type KmsgLogOptions = {
   readonly path: string;
   readonly program: string;
   readonly pid: number;
-  readonly level: LogLevel;
+  readonly level: LogLevel | (() => LogLevel);
   /** Where records go when the device does not take them. */
   readonly fallback: Log;
 };
@@ -59,11 +59,11 @@ export function logLevelOf(text: string): LogLevel | undefined {
   return LOG_LEVELS.find((level) => level === text) ?? (Object.hasOwn(aliases, text) ? aliases[text] : undefined);
 }
 
-function logOf(level: LogLevel, write: (level: LogLevel, text: string, record: LogRecord) => void): Log {
-  const limit = LOG_LEVELS.indexOf(level);
+function logOf(level: LogLevel | (() => LogLevel), write: (level: LogLevel, text: string, record: LogRecord) => void): Log {
+  const limit = (): number => LOG_LEVELS.indexOf(typeof level === 'function' ? level() : level);
   const at = (recordLevel: LogLevel) => (record: LogRecord): void => {
     // Names of devices are in messages: a newline would make two records, an escape sequence recolour a terminal.
-    if (LOG_LEVELS.indexOf(recordLevel) <= limit) write(recordLevel, record.message.replace(/\p{Cc}/gu, '?'), record);
+    if (LOG_LEVELS.indexOf(recordLevel) <= limit()) write(recordLevel, record.message.replace(/\p{Cc}/gu, '?'), record);
   };
   return { error: at('error'), warn: at('warn'), notice: at('notice'), info: at('info'), debug: at('debug') };
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { reasonOf } from './depmod-scan.ts';
-import { DEPMOD_FILES, type DepmodData, type DepmodFile, type FormatContext } from './depmod-write.ts';
+import { DEPMOD_FILES, type DepmodData, type DepmodFile, formatFile, type FormattedFile } from './depmod-write.ts';
 import type { IndexLayout } from './index-build.ts';
 
 /** A request that cannot be carried out at all: a FATAL of kmod's. */
@@ -27,6 +27,8 @@ export type OutputOptions = {
   readonly print: ((name: string, text: string) => void) | undefined;
   /** Files that are on the disk already as they would be written. */
   readonly current: ReadonlySet<DepmodFile>;
+  /** Files that have been formatted already, by name. */
+  readonly made: ReadonlyMap<string, FormattedFile>;
   /** Hears of each file that was written without anything to tell of it. */
   readonly onWritten: ((file: DepmodFile, content: Uint8Array) => void) | undefined;
 };
@@ -44,20 +46,17 @@ export function readInput(directory: string, name: string, system?: System): str
 
 /** Writes or prints all files, in kmod's order. Throws DepmodError. */
 export function writeOutputs(data: DepmodData, options: OutputOptions, system: System): void {
-  const { print, layout, warnDuplicates, directory, outdir, current, onWritten } = options;
-  let reports = 0;
-  const context: FormatContext = {
-    layout, warnDuplicates,
-    report(level, message) {
-      reports++;
-      system.log[level]({ code: level === 'warn' ? 'left-out' : 'bad-entry', message });
-    },
+  const { print, directory, outdir, current, made, onWritten } = options;
+  const formatted = (file: DepmodFile): FormattedFile => {
+    const output = made.get(file.name) ?? formatFile(file, data, options);
+    for (const { level, message } of output.reports) system.log[level]({ code: level === 'warn' ? 'left-out' : 'bad-entry', message });
+    return output;
   };
   if (!print) makeDirectory(outdir);
   for (const file of DEPMOD_FILES) {
-    const { name, kind, format } = file;
+    const { name, kind } = file;
     if (print) {
-      if (kind === 'text') print(name, Buffer.from(format(data, context)).toString());
+      if (kind === 'text') print(name, Buffer.from(formatted(file).content).toString());
       continue;
     }
     if (current.has(file)) {
@@ -67,10 +66,9 @@ export function writeOutputs(data: DepmodData, options: OutputOptions, system: S
     // What is missing is told of when its turn comes.
     if (name === 'modules.builtin.bin' && data.builtin === undefined) readInput(directory, 'modules.builtin', system);
     if (name === 'modules.builtin.alias.bin' && data.builtinModinfo === undefined) readInput(directory, 'modules.builtin.modinfo', system);
-    reports = 0;
-    const content = format(data, context);
+    const { content, reports } = formatted(file);
     replaceFile(outdir, name, content);
-    if (reports === 0) onWritten?.(file, content);
+    if (reports.length === 0) onWritten?.(file, content);
   }
 }
 

@@ -1,4 +1,4 @@
-// Reads many modules on all cores.
+// Reads many modules on all cores, and formats outputs there.
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
 import type { System } from '../system.ts';
-import { type ReadBatch, type ReadJob, readShare } from './depmod-worker.ts';
+import { type FormatJob, formatShare, type FormattedFiles } from './depmod-format.ts';
+import { type ReadAnswer, type ReadJob, readShare } from './depmod-worker.ts';
+import type { DepmodData, DepmodFile, FormattedFile } from './depmod-write.ts';
 import type { ReadOutcome } from './facts-reader.ts';
 import { factsOf, type ModuleFacts } from './module-facts.ts';
 
@@ -22,6 +24,8 @@ export class DepmodReader {
   readonly #system: System;
   readonly #jobs: number;
   #workers: Worker[] = [];
+  /** Settles when no thread formats any more. */
+  #unfinished: Promise<unknown> | undefined;
 
   /** @param jobs threads; as many as there are cores when absent */
   constructor(system: System, jobs: number = availableParallelism()) {
@@ -48,15 +52,32 @@ export class DepmodReader {
       const request = order[index] ?? 0;
       outcomes[request] = 'record' in outcome ? { facts: factsOf(outcome.record, requests[request]?.path ?? '') } : outcome;
     };
-    const job: ReadJob = { paths: order.map((index) => requests[index]?.path ?? ''), taken: new SharedArrayBuffer(4) };
-    const others = alone ? [] : this.#workers.map((worker) => run(worker, job, take));
-    await Promise.all([...others, readShare(job, this.#system, take)]);
+    const job: ReadJob = { kind: 'read', paths: order.map((index) => requests[index]?.path ?? ''), taken: new SharedArrayBuffer(4) };
+    const others = alone ? [] : this.#workers.map((worker) => ask<ReadAnswer>(worker, job));
+    const [, ...answers] = await Promise.all([readShare(job, this.#system, take), ...others]);
+    for (const { indexes, outcomes: theirs } of answers) indexes.forEach((index, i) => take(index, theirs[i] ?? NO_OUTCOME));
     return outcomes;
+  }
+
+  /**
+   * Lets the threads that have been reading begin with the files of a job. The result formats `own` and takes part in the job
+   * with the full data; then it has all of them. Without threads it has none: there is nothing to win by it.
+   */
+  format(job: Omit<FormatJob, 'kind' | 'taken'>): (data: DepmodData, own: readonly DepmodFile[]) => Promise<FormattedFiles> {
+    if (this.#workers.length === 0 || job.files.length === 0) return async () => new Map();
+    const whole: FormatJob = { kind: 'format', taken: new SharedArrayBuffer(4), ...job };
+    const others = this.#workers.map((worker) => ask<FormattedFiles>(worker, whole));
+    this.#unfinished = Promise.allSettled(others);
+    return async (data, own) => {
+      const ours = formatShare(whole, data, own);
+      return new Map<string, FormattedFile>([ours, ...await Promise.all(others)].flatMap((files) => [...files]));
+    };
   }
 
   async close(): Promise<void> {
     const workers = this.#workers;
     this.#workers = [];
+    await this.#unfinished;
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
 }
@@ -72,14 +93,19 @@ function workerFile(): string | undefined {
   return existsSync(beside) ? beside : undefined;
 }
 
-function run(worker: Worker, job: ReadJob, take: (index: number, outcome: ReadOutcome) => void): Promise<void> {
+const NO_OUTCOME: ReadOutcome = { failure: 'Input/output error', detail: 'a thread told nothing of the file' };
+
+/** The answer of a thread to a job. */
+function ask<Answer>(worker: Worker, job: ReadJob | FormatJob): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    worker.on('message', ({ indexes, outcomes, last }: ReadBatch) => {
-      outcomes.forEach((outcome, i) => take(indexes[i] ?? 0, outcome));
-      if (last) resolve();
+    const onExit = (code: number) => reject(new Error(`a thread of depmod ended with status ${code}`));
+    worker.once('message', (answer: Answer) => {
+      worker.off('error', reject);
+      worker.off('exit', onExit);
+      resolve(answer);
     });
     worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`a thread of depmod ended with status ${code}`)));
+    worker.once('exit', onExit);
     worker.postMessage(job);
   });
 }

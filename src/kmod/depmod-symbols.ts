@@ -20,11 +20,12 @@ export class DepmodSymbols {
   /** Open addressing; 0 is free, else index + 1 of the symbol. */
   #slots = new Int32Array(1 << 15);
   #count = 0;
-  readonly #hashes: number[] = [];
-  readonly #owners: number[] = [];
-  readonly #crcs: number[] = [];
-  readonly #starts: number[] = [];
-  readonly #lengths: number[] = [];
+  #hashes = new Uint32Array(1 << 14);
+  #owners = new Int32Array(1 << 14);
+  /** Doubles, because NO_CRC is none of the 32-bit values. */
+  #crcs = new Float64Array(1 << 14);
+  #starts = new Int32Array(1 << 14);
+  #lengths = new Int32Array(1 << 14);
   readonly #sources: Uint8Array[] = [];
   readonly #prefix: number | undefined;
   #order: readonly number[] | undefined;
@@ -52,6 +53,7 @@ export class DepmodSymbols {
     const owners: number[] = [];
     facts.needs((symbol) => {
       const index = this.#find(facts.bytes, this.#withoutPrefix(facts.bytes, withoutDot(facts.bytes, symbol)));
+      if (index < 0 && !report) return;
       const owner = this.#owners[index];
       if (report && !symbol.weak && (owner === undefined || this.#crcs[index] !== symbol.crc)) {
         report({ kind: owner === undefined ? 'unknown' : 'version', symbol: textOf(facts.bytes, symbol.start, symbol.start + symbol.length) });
@@ -111,7 +113,8 @@ export class DepmodSymbols {
     this.#sources[index] = bytes;
     this.#starts[index] = symbol.start;
     this.#lengths[index] = symbol.length;
-    if (this.#count * 2 > this.#slots.length) this.#grow();
+    // Half of the slots stay free, and the other arrays have an entry for each of the other half.
+    if (this.#count * 2 >= this.#slots.length) this.#grow();
   }
 
   #find(bytes: Uint8Array, symbol: Name): number {
@@ -135,6 +138,11 @@ export class DepmodSymbols {
   }
 
   #grow(): void {
+    this.#hashes = grown(this.#hashes, new Uint32Array(this.#slots.length));
+    this.#owners = grown(this.#owners, new Int32Array(this.#slots.length));
+    this.#crcs = grown(this.#crcs, new Float64Array(this.#slots.length));
+    this.#starts = grown(this.#starts, new Int32Array(this.#slots.length));
+    this.#lengths = grown(this.#lengths, new Int32Array(this.#slots.length));
     const slots = new Int32Array(this.#slots.length * 2);
     const mask = slots.length - 1;
     for (let index = 0; index < this.#count; index++) {
@@ -151,6 +159,11 @@ export class DepmodSymbols {
     const length = symbol.length - 1;
     return { hash: superFastHash(bytes, start, length), start, length };
   }
+}
+
+function grown<Numbers extends Uint32Array | Int32Array | Float64Array>(from: Numbers, to: Numbers): Numbers {
+  to.set(from);
+  return to;
 }
 
 type Name = { readonly hash: number; readonly start: number; readonly length: number };

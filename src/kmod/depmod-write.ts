@@ -5,7 +5,7 @@ import { ByteWriter } from './byte-writer.ts';
 import type { OutputInput } from './depmod-signature.ts';
 import type { DepmodSymbols } from './depmod-symbols.ts';
 import { buildIndexOf, type IndexLayout } from './index-build.ts';
-import { IndexEntries } from './index-entries.ts';
+import { IndexEntries, valueText } from './index-entries.ts';
 import { type InfoKind, type ModuleFacts, textOf } from './module-facts.ts';
 
 /** One module, at the place of its priority. */
@@ -36,6 +36,9 @@ export type FormatContext = {
   report(level: 'error' | 'warn', message: string): void;
 };
 
+/** An output, and what is to be told of it. */
+export type FormattedFile = { readonly content: Uint8Array; readonly reports: readonly { readonly level: 'error' | 'warn'; readonly message: string }[] };
+
 export type DepmodFile = {
   readonly name: string;
   /** Text files are what -n prints. */
@@ -61,32 +64,49 @@ export const DEPMOD_FILES: readonly DepmodFile[] = [
 
 const EMPTY = new Uint8Array(0);
 
-function formatDep({ modules }: DepmodData): Uint8Array {
-  const writer = new ByteWriter();
-  for (const module of modules) {
-    writeDepLine(writer, module, modules);
-    writer.text('\n');
-  }
-  return writer.bytes();
+export function formatFile(file: DepmodFile, data: DepmodData, how: Omit<FormatContext, 'report'>): FormattedFile {
+  const reports: FormattedFile['reports'][number][] = [];
+  const content = file.format(data, { ...how, report: (level, message) => reports.push({ level, message }) });
+  return { content, reports };
 }
 
-function indexDep({ modules }: DepmodData, context: FormatContext): Uint8Array {
+function formatDep(data: DepmodData): Uint8Array {
+  return depTextOf(data).bytes;
+}
+
+function indexDep(data: DepmodData, context: FormatContext): Uint8Array {
   const entries = new IndexEntries();
-  modules.forEach((module, priority) => {
-    let line = `${module.path}:`;
-    for (const need of module.needs) line += ` ${modules[need]?.path ?? ''}`;
-    entries.add({ key: module.name, value: line, priority });
+  const { bytes, starts } = depTextOf(data);
+  data.modules.forEach(({ name }, priority) => {
+    const end = (starts[priority + 1] ?? 0) - 1;
+    entries.add({ key: name, value: { bytes, start: starts[priority] ?? 0, end }, priority });
   });
   return index(entries, context, (_, value) => `duplicate module deps:\n${value}`);
 }
 
-function writeDepLine(writer: ByteWriter, { path, needs }: DepmodModule, modules: readonly DepmodModule[]): void {
-  writer.text(path);
-  writer.text(':');
-  for (const need of needs) {
-    writer.text(' ');
-    writer.text(modules[need]?.path ?? '');
+/** modules.dep; the index has the same lines. `starts` has where each begins, and the end. */
+type DepText = { readonly bytes: Uint8Array; readonly starts: readonly number[] };
+
+const depTexts = new WeakMap<DepmodData, DepText>();
+
+function depTextOf(data: DepmodData): DepText {
+  const known = depTexts.get(data);
+  if (known) return known;
+  const writer = new ByteWriter();
+  const starts = [0];
+  for (const { path, needs } of data.modules) {
+    writer.text(path);
+    writer.text(':');
+    for (const need of needs) {
+      writer.text(' ');
+      writer.text(data.modules[need]?.path ?? '');
+    }
+    writer.text('\n');
+    starts.push(writer.length);
   }
+  const text = { bytes: writer.bytes(), starts };
+  depTexts.set(data, text);
+  return text;
 }
 
 function formatAlias({ modules }: DepmodData): Uint8Array {
@@ -213,8 +233,9 @@ function index(entries: IndexEntries, context: FormatContext, duplicate?: (key: 
 
 function reportDuplicates(entries: IndexEntries, report: (key: string, value: string) => void): void {
   const seen = new Set<string>();
-  entries.values.forEach((value, entry) => {
+  entries.values.forEach((range, entry) => {
     const key = entries.key(entry);
+    const value = valueText(range);
     const pair = `${key}\0${value}`;
     if (seen.has(pair)) report(key, value);
     seen.add(pair);

@@ -10,6 +10,7 @@ import { configDirectories, type ConfigFile, listFiles, readText } from './confi
 import type { CacheKey } from './depmod-cache.ts';
 import { CacheFile } from './depmod-cache-file.ts';
 import { type DepmodConfig, parseDepmodConfig } from './depmod-config.ts';
+import { type FormatJob, sharedFiles } from './depmod-format.ts';
 import { orderModules } from './depmod-order.ts';
 import { DepmodError, readInput, writeOutputs } from './depmod-output.ts';
 import type { ModulePath } from './depmod-priority.ts';
@@ -81,6 +82,7 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
       const facts = await loadFacts(modules, reader, cache, system);
       const reuse = cache && isPlain(options) ? new Reuse(cache, signaturesOf(modules, facts, layout)) : undefined;
       const stays = (input: OutputInput) => DEPMOD_FILES.every((file) => file.input !== input || reuse?.current.has(file) === true);
+      const finish = print ? undefined : reader.format(formatJob(modules, facts, options, reuse));
       if (!stays('dependencies') || !stays('symbols')) facts.forEach((fact, index) => fact && symbols.addExports(index, fact));
       const needs = stays('dependencies') ? [] : dependencies(modules, facts, symbols, checks, system);
       if ('cycles' in needs) return { ...none, outcome: 'cycles', modules: modules.length, cycles: needs.cycles };
@@ -90,8 +92,9 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
         builtin: readInput(directory, 'modules.builtin'),
         builtinModinfo: readInput(directory, 'modules.builtin.modinfo'),
       };
+      const made = new Map(await finish?.(data, DEPMOD_FILES.filter((file) => file.input === 'dependencies' && !reuse?.current.has(file))));
       writeOutputs(data, {
-        directory, outdir, layout, warnDuplicates, print,
+        directory, outdir, layout, warnDuplicates, print, made,
         current: reuse?.current ?? new Set(), onWritten: (file, content) => reuse?.put(file, content),
       }, system);
       cache?.save();
@@ -124,6 +127,18 @@ class Reuse {
   put({ name, input }: DepmodFile, content: Uint8Array): void {
     if (input !== 'files') this.#cache.putOutput(name, this.#signatures[input], content);
   }
+}
+
+/** What threads can format while we look for dependencies. */
+function formatJob(
+  modules: readonly ModulePath[], facts: readonly (ModuleFacts | undefined)[], options: DepmodOptions, reuse: Reuse | undefined,
+): Omit<FormatJob, 'kind' | 'taken'> {
+  const { symvers, systemMap, symbolPrefix, layout = 'pre-order', warnDuplicates = false } = options;
+  const ownSymbols = symvers === undefined && systemMap === undefined && symbolPrefix === undefined;
+  return {
+    modules: modules.map(({ name, relative }) => ({ name, path: relative })), records: facts.map((fact) => fact?.record), layout, warnDuplicates,
+    files: sharedFiles((file) => (file.input === 'info' || (file.input === 'symbols' && ownSymbols)) && reuse?.current.has(file) !== true),
+  };
 }
 
 /** For each module all that it needs; or the circles, which are logged. */

@@ -4,9 +4,10 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
 import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
-import { compressionOf, decompress, type DecompressOptions, MAX_MODULE_SIZE } from './compression.ts';
+import { type Compression, compressionOf, decompress, type DecompressOptions, MAX_MODULE_SIZE } from './compression.ts';
 import { ElfFile } from './elf.ts';
 import { FactsEncoder } from './module-facts.ts';
+import { xzContentSize } from './xz.ts';
 
 /** The record of a module, or why there is none: a text of strerror(3), and what we know beyond it. */
 export type ReadOutcome = { readonly record: Uint8Array } | { readonly failure: string; readonly detail: string };
@@ -21,6 +22,9 @@ const ELF_MAGIC = [0x7f, 0x45, 0x4c, 0x46];
 const SHORTEST_ELF = 17;
 const ELF_HEAD = 64;
 
+/** Above this, memory is taken for the one image and given back after it. */
+const REUSED_OUTPUT_MAX = 32 * 1024 * 1024;
+
 type Codecs = NonNullable<DecompressOptions['codecs']>;
 
 export class FactsReader {
@@ -28,9 +32,15 @@ export class FactsReader {
   readonly #encoder = new FactsEncoder();
   #codecs: Codecs | undefined;
   #buffer = Buffer.allocUnsafeSlow(1 << 20);
+  #output = Buffer.alloc(0);
 
   constructor(system: Pick<System, 'native'>) {
     this.#system = system;
+  }
+
+  /** Gives back memory that the codecs keep. */
+  close(): void {
+    this.#codecs?.xz?.release?.();
   }
 
   /** Never throws for what is wrong with the file. */
@@ -61,8 +71,7 @@ export class FactsReader {
     const compression = compressionOf(bytes);
     if (compression !== undefined) {
       fill(head, size);
-      const image = decompress(bytes, compression, { file: path, codecs: await this.#loadCodecs() });
-      return this.#recordOf(image, path);
+      return this.#recordOf(this.#decompress(bytes, compression, path, await this.#loadCodecs()), path);
     }
     if (head < size) fill(size - TAIL, size);
     tail = head < size ? size - TAIL : 0;
@@ -74,6 +83,19 @@ export class FactsReader {
       return { failure: 'Exec format error', detail: `${path}: not an ELF file` };
     }
     return { record: this.#encoder.encode(new ElfFile(image, path, fill)) };
+  }
+
+  /** Into memory that is used again, where the library can do that; nothing of an image outlives its record. */
+  #decompress(data: Uint8Array, compression: Compression, file: string, codecs: Codecs): Uint8Array {
+    const into = compression === 'xz' ? codecs.xz?.decompressIntoSync : undefined;
+    const size = into && xzContentSize(data, { file, limit: MAX_MODULE_SIZE });
+    if (into && size !== undefined && size <= REUSED_OUTPUT_MAX) {
+      if (size > this.#output.length) this.#output = Buffer.allocUnsafeSlow(Math.min(REUSED_OUTPUT_MAX, size * 2));
+      const output = this.#output.subarray(0, size);
+      if (into(data, output) === size) return output;
+    }
+    // The slow way takes every file, and says what is wrong with one that is damaged.
+    return decompress(data, compression, { file, codecs });
   }
 
   #reserve(size: number): Buffer {

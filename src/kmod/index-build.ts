@@ -1,7 +1,7 @@
 // Builds a binary index (the layout of index-node.ts) from entries.
 
 import { ByteWriter } from './byte-writer.ts';
-import { IndexEntries } from './index-entries.ts';
+import { type ByteRange, IndexEntries } from './index-entries.ts';
 import type { IndexEntry } from './index-node.ts';
 import { INDEX_MAGIC, INDEX_VERSION, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
 
@@ -36,7 +36,7 @@ export function buildIndexOf(entries: IndexEntries, { layout = 'pre-order' }: Bu
 class Builder {
   readonly #keys: Uint8Array;
   readonly #starts: Int32Array;
-  readonly #values: readonly string[];
+  readonly #values: readonly (string | ByteRange)[];
   readonly #priorities: Uint32Array;
   readonly #layout: IndexLayout;
   readonly #writer = new ByteWriter();
@@ -127,7 +127,9 @@ class Builder {
     writer.u32(to - from);
     for (let i = from; i < to; i++) {
       writer.u32(this.#priorities[i] ?? 0);
-      writer.text(this.#values[i] ?? '');
+      const value = this.#values[i] ?? '';
+      if (typeof value === 'string') writer.text(value);
+      else writer.copy(value.bytes, value.start, value.end);
       writer.u8(0);
     }
   }

@@ -13,12 +13,15 @@ const CLOSE = 0x5d;
 /** Ranges up to this size are sorted by insertion. */
 const SMALL_RANGE = 12;
 
+/** Latin1 text in bytes that something else holds. */
+export type ByteRange = { readonly bytes: Uint8Array; readonly start: number; readonly end: number };
+
 /** Entries are added as bytes or text; those with a byte that no index can hold are refused. */
 export class IndexEntries {
   readonly #writer = new ByteWriter();
   /** Where the key of each entry starts; it ends with NUL. */
   readonly starts: number[] = [];
-  readonly values: string[] = [];
+  readonly values: (string | ByteRange)[] = [];
   readonly priorities: number[] = [];
   readonly refused: IndexEntry[] = [];
 
@@ -31,7 +34,7 @@ export class IndexEntries {
     return this.#writer.bytes();
   }
 
-  add({ key, value, priority }: IndexEntry): void {
+  add({ key, value, priority }: { readonly key: string; readonly value: string | ByteRange; readonly priority: number }): void {
     const start = this.#writer.length;
     this.#writer.text(key);
     this.#end(start, value, priority);
@@ -84,15 +87,15 @@ export class IndexEntries {
     return order;
   }
 
-  #end(start: number, value: string, priority: number): void {
+  #end(start: number, value: string | ByteRange, priority: number): void {
     const writer = this.#writer;
-    let storable = isStorable(value);
+    let storable = typeof value === 'string' ? isStorable(value) : isRangeStorable(value);
     for (let i = start; storable && i < writer.length; i++) {
       const code = writer.byte(i);
       storable = code !== 0 && code <= LAST_CHILD;
     }
     if (!storable) {
-      this.refused.push({ key: this.keys.toString('latin1', start), value, priority });
+      this.refused.push({ key: this.keys.toString('latin1', start), value: valueText(value), priority });
       writer.length = start;
       return;
     }
@@ -101,6 +104,18 @@ export class IndexEntries {
     this.values.push(value);
     this.priorities.push(priority);
   }
+}
+
+export function valueText(value: string | ByteRange): string {
+  return typeof value === 'string' ? value : Buffer.from(value.bytes.subarray(value.start, value.end)).toString('latin1');
+}
+
+function isRangeStorable({ bytes, start, end }: ByteRange): boolean {
+  for (let at = start; at < end; at++) {
+    const code = bytes[at] ?? 0;
+    if (code === 0 || code > LAST_CHILD) return false;
+  }
+  return true;
 }
 
 function isStorable(text: string): boolean {

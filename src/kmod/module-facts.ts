@@ -52,8 +52,8 @@ export class FactsEncoder {
   readonly #info = new SymbolList();
   #text = new Uint8Array(4096);
   #kinds = 0;
-  /** Records stand one behind the other in buffers of some size. */
-  #arena = new Uint32Array(0);
+  /** Records stand one behind the other in buffers of some size, which all threads see. */
+  #arena: Uint32Array = new Uint32Array(0);
   #used = 0;
 
   /** The record of a module; shares its buffer with others. Throws FormatError where sections lie outside the file. */
@@ -67,7 +67,7 @@ export class FactsEncoder {
     const header = HEADER_WORDS + (exports.count + needs.count) * SYMBOL_WORDS;
     const length = header + Math.ceil((info + names) / 4);
     if (this.#used + length > this.#arena.length) {
-      this.#arena = new Uint32Array(Math.max(ARENA_WORDS, length));
+      this.#arena = new Uint32Array(new SharedArrayBuffer(4 * Math.max(ARENA_WORDS, length)));
       this.#used = 0;
     }
     const words = this.#arena;
@@ -83,10 +83,10 @@ export class FactsEncoder {
     const needs0 = at + HEADER_WORDS + exports.count * SYMBOL_WORDS;
     copy(this.#text, 0, bytes, header * 4, info);
     const names1 = writeSymbols(elf.bytes, exports, false, words, at + HEADER_WORDS, bytes, names0);
-    const names2 = writeSymbols(elf.bytes, needs, true, words, needs0, bytes, names1);
-    words[at + 5] = digest(bytes, header * 4, names0, 0);
-    words[at + 6] = digest(bytes, names0, names1, digest(bytes, HEADER_WORDS * 4, (needs0 - at) * 4, 0));
-    words[at + 7] = digest(bytes, names1, names2, digest(bytes, (needs0 - at) * 4, header * 4, 0));
+    writeSymbols(elf.bytes, needs, true, words, needs0, bytes, names1);
+    words[at + 5] = digest(bytes, header * 4, names0);
+    words[at + 6] = digestWords(words, at + HEADER_WORDS, needs0);
+    words[at + 7] = digestWords(words, needs0, at + header);
     words[at + 8] = this.#kinds;
     return bytes;
   }
@@ -246,10 +246,20 @@ export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
 }
 
-/** FNV-1a over bytes, going on from another. */
-function digest(bytes: Uint8Array, start: number, end: number, from: number): number {
-  let value = 0x811c9dc5 ^ from;
+/** FNV-1a over bytes. */
+function digest(bytes: Uint8Array, start: number, end: number): number {
+  let value = 0x811c9dc5;
   for (let at = start; at < end; at++) value = Math.imul(value ^ (bytes[at] ?? 0), 0x01000193);
+  return value >>> 0;
+}
+
+/** The same over the words of symbols: the hash of a name stands for it. */
+function digestWords(words: Uint32Array, start: number, end: number): number {
+  let value = 0x811c9dc5;
+  for (let at = start; at < end; at++) {
+    value = Math.imul(value ^ (words[at] ?? 0), 0x01000193);
+    value ^= value >>> 15;
+  }
   return value >>> 0;
 }
 

@@ -36,6 +36,7 @@ export type ColdplugRound = {
 export type ColdplugSummary = {
   readonly devices: number;
   readonly modaliases: number;
+  /** None where the walk was one, and events told of the rest. */
   readonly rounds: readonly ColdplugRound[];
   /** One entry a modalias, in the order of discovery. */
   readonly aliases: readonly AliasResult[];

@@ -1,6 +1,6 @@
 // The devices of a machine: a walk of /sys/devices that reads the `uevent` file of each.
 
-import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
@@ -24,6 +24,8 @@ export type SysDevice = {
   /** The driver that is bound. */
   readonly driver: string | undefined;
   readonly modalias: string | undefined;
+  /** All of the `uevent` file. */
+  readonly properties: UeventProperties;
 };
 
 /**
@@ -91,7 +93,7 @@ function readDevice(system: System, devpath: string, hasSubsystem: boolean, buff
     // cpu devices have their MODALIAS here only, so the `modalias` files are never looked at.
     const properties = readUevent(`${path}/uevent`, buffer);
     const subsystem = hasSubsystem ? basename(readlinkSync(`${path}/subsystem`)) : undefined;
-    return { devpath, subsystem, driver: valueOf(properties, 'DRIVER'), modalias: valueOf(properties, 'MODALIAS') };
+    return { devpath, subsystem, driver: valueOf(properties, 'DRIVER'), modalias: valueOf(properties, 'MODALIAS'), properties };
   } catch (error) {
     skip(system, path, error);
     return undefined;
@@ -99,7 +101,8 @@ function readDevice(system: System, devpath: string, hasSubsystem: boolean, buff
 }
 
 function readUevent(path: string, buffer: Buffer): UeventProperties {
-  const fd = openSync(path, 'r');
+  // O_NONBLOCK: a FIFO in a foreign tree must not stop us; it reads as empty.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     // One read gives a whole attribute (Documentation/filesystems/sysfs.rst).
     const length = readSync(fd, buffer, 0, buffer.length, null);

@@ -1,38 +1,26 @@
-// The handler that loads the module of a device that was added: what udev does for RUN{builtin}="kmod load $env{MODALIAS}".
+// The handler that only loads modules: what udev does for RUN{builtin}="kmod load" where there are no rules.
 
 import type { Kmod } from '../kmod/kmod.ts';
-import type { ProbeResult } from '../kmod/probe.ts';
-import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
+import type { ModuleRequests } from './module-requests.ts';
 import { outcomesByModule } from './outcome.ts';
 import type { AliasResult } from './outcome.ts';
 import { printable } from './printable.ts';
 import type { EventHandler } from './queue.ts';
-import type { Uevent } from './uevent.ts';
 
 /** What udev asks of kmod. */
 export type ModuleProber = Pick<Kmod, 'plan' | 'execute' | 'reload'>;
-
-export type EventResult = { readonly event: Uevent; readonly modalias: string; readonly result: ProbeResult };
 
 /**
  * Only `add` loads: since there are bind and unbind events, loading on any event would bring back a module that was
  * just removed (systemd issue 6802).
  */
-export function moduleLoader(system: System, kmod: ModuleProber, onResult?: (result: EventResult) => void): EventHandler {
-  return async (event) => {
+export function moduleLoader(requests: Pick<ModuleRequests, 'request'>): EventHandler {
+  return async (event, report) => {
     const modalias = event.properties.get('MODALIAS');
     if (event.action !== 'add' || !modalias) return;
-    let plan;
-    try {
-      plan = kmod.plan(modalias, { useBlacklist: 'all' });
-    } catch (error) {
-      system.log.error({ code: 'plan-failed', message: `${event.devpath}: ${printable(modalias)}: ${messageOf(error)}` });
-      return;
-    }
-    const result = await kmod.execute(plan);
-    logOutcomes(system, [{ modalias, devices: [event.devpath], result }]);
-    onResult?.({ event, modalias, result });
+    report({ what: 'module', name: modalias });
+    await requests.request(modalias, event.devpath);
   };
 }
 

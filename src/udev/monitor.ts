@@ -19,6 +19,8 @@ export type MonitorOptions = {
 export interface Monitor {
   /** What the kernel granted, in bytes. */
   readonly receiveBuffer: number;
+  /** Takes what is in the socket now, without waiting for the event loop. */
+  receive(): void;
   close(): Promise<void>;
 }
 
@@ -34,7 +36,7 @@ export async function openMonitor(system: System, options: MonitorOptions): Prom
   });
   if ('errno' in opened) throw systemError(opened.syscall, opened.errno, 'NETLINK_KOBJECT_UEVENT');
   const { socket } = opened;
-  return { receiveBuffer: socket.receiveBuffer, close: () => socket.close() };
+  return { receiveBuffer: socket.receiveBuffer, receive: () => socket.receive(), close: () => socket.close() };
 }
 
 function receive(system: System, datagram: UeventDatagram, options: MonitorOptions): void {

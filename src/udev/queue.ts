@@ -1,57 +1,194 @@
-// The events that are being handled. Every event starts when it comes; the order among relatives belongs here too.
+// The events that wait or run: relatives one after the other, the rest at the same time up to a limit.
 
+import type { Clock } from '../system.ts';
+import { openRelatives } from './relatives.ts';
+import type { Kinship } from './relatives.ts';
 import type { Uevent } from './uevent.ts';
 
 /** Also the bound of the memory that a flood of events can take: about 1 KiB each. */
-export const QUEUE_MAX = 1 << 14;
+export const QUEUE_MAX = 1 << 17;
+/** Events that run at a time. One that waits for a program or a driver's probe costs little; udevd has as many workers. */
+export const PARALLEL_MAX = 64;
+/** How long events are started in a row before the sockets get their turn, in milliseconds. */
+const SLICE_MS = 8;
 
-/** One policy: what an event means to it. Never rejects for a device or module that fails. */
-export type EventHandler = (event: Uevent) => Promise<void>;
+/** What an event is about at the moment; `settle` and `status` show it. */
+export type Activity = { readonly what: 'rules' | 'lock' | 'module' | 'program' | 'builtin'; readonly name?: string; readonly rule?: string };
+
+/** What an event means. Never rejects for a device or module that fails. */
+export type EventHandler = (event: Uevent, report: (activity: Activity) => void) => Promise<void>;
+
+export type PendingEvent = {
+  readonly event: Uevent;
+  readonly state: 'waiting' | 'running';
+  /** On the clock of the queue: since when it is in this state. */
+  readonly since: number;
+  /** Of what runs. */
+  readonly activity: Activity | undefined;
+  /** Of what waits: the newest relative before it, undefined when only its turn has not come. */
+  readonly waitsFor: Uevent | undefined;
+};
 
 export type QueueOptions = {
+  readonly clock: Clock;
   readonly handle: EventHandler;
   /** A handler rejected, which is an error of ours. */
   readonly onError: (event: Uevent, error: unknown) => void;
-  /** An event was refused because QUEUE_MAX are under way. */
+  /** An event was refused because `limit` are under way. */
   readonly onOverflow: (event: Uevent) => void;
+  /** The first event has come, or the last has finished. */
+  readonly onBusy?: (busy: boolean) => void;
   /** QUEUE_MAX when absent. */
   readonly limit?: number;
+  /** PARALLEL_MAX when absent. */
+  readonly parallel?: number;
 };
 
 export interface EventQueue {
   readonly size: number;
+  /** Events that run at a time; `control --children-max` changes it. */
+  parallel: number;
   push(event: Uevent): void;
-  /** Resolves when no event is being handled. */
+  /** Nothing new starts until `resume`; what runs goes on. */
+  pause(): void;
+  resume(): void;
+  /** Resolves when no event waits or runs. */
   idle(): Promise<void>;
+  /** Resolves when no event runs. */
+  quiet(): Promise<void>;
+  /** Oldest first. */
+  pending(): readonly PendingEvent[];
 }
 
-export function openQueue({ handle, onError, onOverflow, limit = QUEUE_MAX }: QueueOptions): EventQueue {
-  let size = 0;
+type Entry = {
+  readonly event: Uevent;
+  readonly kinship: Kinship;
+  readonly blockers: Set<Entry>;
+  readonly dependants: Entry[];
+  state: 'waiting' | 'running';
+  since: number;
+  activity: Activity | undefined;
+};
+
+export function openQueue(options: QueueOptions): EventQueue {
+  const { clock, handle, onError, onOverflow, onBusy, limit = QUEUE_MAX } = options;
+  const relatives = openRelatives<Entry>();
+  const entries = new Set<Entry>();
+  let ready: Entry[] = [];
+  let parallel = options.parallel ?? PARALLEL_MAX;
+  let running = 0;
+  let paused = false;
+  let scheduled = false;
   let waiting: (() => void)[] = [];
-  const run = async (event: Uevent): Promise<void> => {
-    try {
-      await handle(event);
-    } catch (error) {
-      onError(event, error);
+  let listening: (() => void)[] = [];
+
+  const startReady = (): void => {
+    const sliceEnd = clock.now() + SLICE_MS;
+    let next = 0;
+    while (!paused && running < parallel && next < ready.length && clock.now() < sliceEnd) {
+      const entry = ready[next++];
+      if (entry) void run(entry);
     }
-    size--;
-    if (size > 0) return;
-    const wake = waiting;
-    waiting = [];
-    for (const resolve of wake) resolve();
+    if (next > 0) ready = ready.slice(next);
+    if (ready.length > 0 && running < parallel) schedule();
   };
+  const schedule = (): void => {
+    if (scheduled || paused) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      startReady();
+    });
+  };
+  const run = async (entry: Entry): Promise<void> => {
+    running++;
+    entry.state = 'running';
+    entry.since = clock.now();
+    try {
+      await handle(entry.event, (activity) => {
+        entry.activity = activity;
+      });
+    } catch (error) {
+      onError(entry.event, error);
+    }
+    finish(entry);
+  };
+  const finish = (entry: Entry): void => {
+    running--;
+    entries.delete(entry);
+    relatives.remove(entry, entry.kinship);
+    for (const dependant of entry.dependants) {
+      dependant.blockers.delete(entry);
+      if (dependant.blockers.size === 0) ready.push(dependant);
+    }
+    if (ready.length > 0) schedule();
+    if (running === 0) listening = wake(listening);
+    if (entries.size > 0) return;
+    onBusy?.(false);
+    waiting = wake(waiting);
+  };
+
   return {
     get size() {
-      return size;
+      return entries.size;
+    },
+    get parallel() {
+      return parallel;
+    },
+    set parallel(value) {
+      parallel = value;
+      schedule();
     },
     push(event) {
-      if (size >= limit) {
+      if (entries.size >= limit) {
         onOverflow(event);
         return;
       }
-      size++;
-      void run(event);
+      if (entries.size === 0) onBusy?.(true);
+      const kinship = kinshipOf(event);
+      const entry: Entry = {
+        event, kinship, blockers: new Set(), dependants: [], state: 'waiting', since: clock.now(), activity: undefined,
+      };
+      for (const blocker of relatives.add(entry, kinship)) {
+        entry.blockers.add(blocker);
+        blocker.dependants.push(entry);
+      }
+      entries.add(entry);
+      if (entry.blockers.size > 0) return;
+      ready.push(entry);
+      schedule();
     },
-    idle: () => (size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    pause() {
+      paused = true;
+    },
+    resume() {
+      paused = false;
+      schedule();
+    },
+    idle: () => (entries.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    quiet: () => (running === 0 ? Promise.resolve() : new Promise((resolve) => listening.push(resolve))),
+    pending: () => [...entries].map(({ event, state, since, activity, blockers }) => (
+      { event, state, since, activity, waitsFor: [...blockers].at(-1)?.event }
+    )),
   };
+}
+
+function wake(resolvers: readonly (() => void)[]): [] {
+  for (const resolve of resolvers) resolve();
+  return [];
+}
+
+/** udevd's rules of kinship: devpath, old devpath, device number or interface index, node name. */
+function kinshipOf({ devpath, subsystem, properties }: Uevent): Kinship {
+  const devpaths = [devpath];
+  const names: string[] = [];
+  const old = properties.get('DEVPATH_OLD');
+  if (old?.startsWith('/')) devpaths.push(old);
+  const major = properties.get('MAJOR');
+  if (major !== undefined) names.push(`${subsystem === 'block' ? 'b' : 'c'}${major}:${properties.get('MINOR')}`);
+  const ifindex = properties.get('IFINDEX');
+  if (ifindex !== undefined) names.push(`n${ifindex}`);
+  const devname = properties.get('DEVNAME');
+  if (devname !== undefined) names.push(`/${devname}`);
+  return { devpaths, names };
 }

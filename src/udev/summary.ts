@@ -17,7 +17,7 @@ export function formatSummary(summary: ColdplugSummary): readonly string[] {
   const { loaded, absent, failed, blacklisted } = outcomesByModule(summary.aliases);
   const lines = [
     `${count(summary.devices, 'device')}, ${count(summary.modaliases, 'modalias', 'modaliases')}, `
-    + `${count(summary.rounds.length, 'round')}, ${count(loaded.length, 'module')} loaded in ${Math.round(summary.ms)} ms`
+    + `${summary.rounds.length === 0 ? '' : `${count(summary.rounds.length, 'round')}, `}${count(loaded.length, 'module')} loaded in ${Math.round(summary.ms)} ms`
     + `${summary.settled ? '' : ' (not settled)'}`,
   ];
   if (loaded.length > 0) {

@@ -97,7 +97,7 @@ function required(properties: UeventProperties, key: string, shape: RegExp, file
 }
 
 /** Why a DEVPATH must not become a path, or undefined. NUL cannot be in it: it ends a property. */
-function devpathFault(devpath: string): string | undefined {
+export function devpathFault(devpath: string): string | undefined {
   const components = devpath.slice(1).split('/');
   if (components.includes('')) return 'an empty component';
   if (components.includes('.') || components.includes('..')) return 'a component "." or ".."';

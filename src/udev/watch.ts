@@ -43,6 +43,8 @@ export async function watchConfig(system: System, options: WatchOptions): Promis
   });
   let timer = new AbortController();
   watcher.on('all', (_event, path) => {
+    // What is above a directory that is not there yet is only watched to see it come.
+    if (wanted.some((directory) => directory.startsWith(`${path}/`)) && !wanted.includes(path)) return;
     timer.abort();
     timer = new AbortController();
     const { signal } = timer;

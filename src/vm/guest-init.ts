@@ -5,6 +5,8 @@ export const GUEST_NODE = '/usr/bin/node';
 export const GUEST_BUNDLE = '/app/tskmod.cjs';
 export const GUEST_CODE_CACHE = '/app/tskmod.cache';
 export const GUEST_KOFFI = '/app/koffi.node';
+/** Beside the bundle, where tsudevd looks for its own rules. */
+export const GUEST_RULES = '/app/rules';
 export const GUEST_WRAPPER = '/app/modprobe';
 export const GUEST_COMMAND = '/app/command';
 

@@ -5,15 +5,15 @@ import { dirname, join } from 'node:path';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
 import {
-  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_CODE_CACHE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_TEXTS, GUEST_WRAPPER,
-  guestCommand, guestInit, guestWrapper, VMCTL,
+  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_CODE_CACHE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_RULES, GUEST_TEXTS,
+  GUEST_WRAPPER, guestCommand, guestInit, guestWrapper, VMCTL,
 } from './guest-init.ts';
 import {
   directoryEntry, fileEntry, libraryPath, linkEntry, sharedLibraries, textEntry, treeEntries, type GuestEntry,
 } from './guest-tree.ts';
 import { requireTool, runTool } from './host-tool.ts';
 import type { Kernel } from './kernel.ts';
-import { findBundle, findKoffi } from './own-files.ts';
+import { findBundle, findKoffi, findRules } from './own-files.ts';
 import { appendSegment, cachedSegment, joinSegments } from './segment.ts';
 
 /** A file or directory of the host and where a guest has it. */
@@ -48,7 +48,7 @@ export type InitramfsOptions = {
 const BUSYBOX_APPLETS_LEFT_OUT = new Set(['sh', 'init', 'linuxrc', 'busybox', 'modprobe', 'depmod', 'modinfo', 'udevd', 'node']);
 
 /** Names that our bundle is called by. Not in /sbin: the kernel would run /sbin/modprobe two dozen times before /init. */
-const WRAPPER_LINKS = ['modprobe', 'tskmod', 'tsmodprobe', 'tsudevd'];
+const WRAPPER_LINKS = ['modprobe', 'tskmod', 'tsmodprobe', 'tsudevadm', 'tsudevd'];
 
 /**
  * Writes the initramfs to `path` and returns its size. The parts that do not change from run to run are kept in the cache as
@@ -125,12 +125,14 @@ async function systemEntries(signal: AbortSignal | undefined): Promise<GuestEntr
 function bundleEntries(bundle: string | false | undefined, directories: readonly string[], libraries: readonly string[]): GuestEntry[] {
   const path = bundle === false ? undefined : bundle ?? findBundle();
   if (path === undefined) return [];
+  const rules = findRules();
   const koffi = findKoffi(libraries.some((library) => library.includes('ld-musl')) ? 'musl' : 'linux');
   const codeCache = join(dirname(path), 'tskmod.cache');
   return [
     fileEntry(path, GUEST_BUNDLE),
     ...(existsSync(codeCache) ? [fileEntry(codeCache, GUEST_CODE_CACHE)] : []),
     ...(koffi === undefined ? [] : [fileEntry(koffi, GUEST_KOFFI)]),
+    ...(rules === undefined ? [] : [directoryEntry(GUEST_RULES), ...treeEntries(rules, GUEST_RULES, (name) => /^[^/]*\.rules$/.test(name))]),
     textEntry(GUEST_WRAPPER, guestWrapper(directories), 0o755),
     ...WRAPPER_LINKS.filter((name) => name !== 'modprobe').map((name) => linkEntry(`/app/${name}`, 'modprobe')),
     ...WRAPPER_LINKS.map((name) => linkEntry(`/bin/${name}`, `../app/${name}`)),

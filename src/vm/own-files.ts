@@ -1,4 +1,4 @@
-// Where this package keeps what a guest gets of it: the bundle of the CLI and the native part of koffi.
+// Where this package keeps what a guest gets of it: the bundle of the CLI, the native part of koffi, and our rules.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,6 +11,13 @@ import { codeOf } from '../errors.ts';
 export function findBundle(): string | undefined {
   const top = packageDirectory();
   const path = top === undefined ? undefined : join(top, 'dist/tskmod.cjs');
+  return path !== undefined && existsSync(path) ? path : undefined;
+}
+
+/** The rules that we ship, or undefined where the package is not whole. */
+export function findRules(): string | undefined {
+  const top = packageDirectory();
+  const path = top === undefined ? undefined : join(top, 'rules');
   return path !== undefined && existsSync(path) ? path : undefined;
 }
 

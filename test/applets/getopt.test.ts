@@ -35,4 +35,10 @@ describe('getopt', () => {
   ])('says of %j what getopt_long says', (argv, message) => {
     expect(() => parse(...argv)).toThrow(message);
   });
+
+  it('takes an optional argument in the same word only', () => {
+    const specs = [{ long: 'wait', short: 'w', argument: 'optional' as const }, { long: 'all', short: 'a' }];
+    const { options, operands } = getopt(['-w', 'x', '-aw5', '--wait', 'y', '--wait=7'], specs, 'prog');
+    expect([options.map(({ name, value }) => `${name}=${value}`), operands]).toEqual([['wait=', 'all=', 'wait=5', 'wait=', 'wait=7'], ['x', 'y']]);
+  });
 });

@@ -5,18 +5,21 @@ import type { FakeNative } from '../../native-bindings/fake.ts';
 import type { Applet, AppletContext } from '../../src/applets/applet.ts';
 import { UsageError } from '../../src/errors.ts';
 import { openSystem } from '../../src/system.ts';
+import type { Roots } from '../../src/system.ts';
 
 export type Ran = { readonly status: number; readonly stdout: string; readonly stderr: string };
 
 export type RunOptions = {
   /** A directory that looks like /. Roots that the applet asks for itself hold. */
   readonly root: string;
+  /** In place of some below `root`. */
+  readonly roots?: Partial<Roots>;
   readonly release?: string;
   readonly native?: FakeNative;
 };
 
 /** The applet as the command line calls it, a UsageError included. */
-export async function runApplet(applet: Applet, argv: readonly string[], { root, release = '6.12.0-test', native = openFakeNative() }: RunOptions): Promise<Ran> {
+export async function runApplet(applet: Applet, argv: readonly string[], { root, roots, release = '6.12.0-test', native = openFakeNative() }: RunOptions): Promise<Ran> {
   const text = { stdout: '', stderr: '' };
   const context: AppletContext = {
     program: applet.name,
@@ -24,7 +27,7 @@ export async function runApplet(applet: Applet, argv: readonly string[], { root,
     stderr: (chunk) => void (text.stderr += chunk),
     isTty: { stdout: false, stderr: false },
     env: {},
-    openSystem: (options) => openSystem({ root, release, native, ...options }),
+    openSystem: (options) => openSystem({ root, release, native, ...(roots ? { roots } : {}), ...options }),
     signals: () => () => undefined,
   };
   try {

@@ -83,6 +83,51 @@ describe('the xz codec', () => {
   });
 });
 
+describe('decompressInto and decompressIntoSync of the xz codec', () => {
+  const packed = compress('xz', [], sample);
+  const both = async (data: Uint8Array, output: Uint8Array) => [xz()?.decompressIntoSync?.(data, output), await xz()?.decompressInto?.(data, output)];
+
+  it('fill the output, with one decoder for file after file', async () => {
+    for (const text of [sample, Buffer.from('second'), Buffer.alloc(0), sample]) {
+      const output = Buffer.alloc(text.length);
+      expect(await both(compress('xz', [], text), output)).toEqual([text.length, text.length]);
+      expect(output.equals(text)).toBe(true);
+    }
+  });
+
+  it('tell how many bytes came where there is room for more', async () => {
+    expect(await both(packed, Buffer.alloc(sample.length + 100))).toEqual([sample.length, sample.length]);
+  });
+
+  it('give undefined for what does not fit, is damaged, cut, or needs too much memory, and the next file is good again', async () => {
+    const damaged = Buffer.from(packed);
+    damaged[packed.length >> 1] = (damaged[packed.length >> 1] ?? 0) ^ 1;
+    const bad: [Uint8Array, number][] = [
+      [packed, sample.length - 1], [damaged, sample.length], [packed.subarray(0, -1), sample.length], [Buffer.alloc(0), 10],
+      [compress('xz', ['--lzma2=dict=512MiB'], Buffer.from('small')), MIB],
+    ];
+    for (const [data, size] of bad) {
+      expect(await both(data, Buffer.alloc(size))).toEqual([undefined, undefined]);
+      expect(await both(packed, Buffer.alloc(sample.length))).toEqual([sample.length, sample.length]);
+    }
+  });
+
+  it('go on after a large dictionary and after release()', async () => {
+    const output = Buffer.alloc(sample.length);
+    expect(await both(compress('xz', ['--lzma2=dict=64MiB'], sample), output)).toEqual([sample.length, sample.length]);
+    expect(await both(packed, output)).toEqual([sample.length, sample.length]);
+    xz()?.release?.();
+    expect(await both(packed, output)).toEqual([sample.length, sample.length]);
+  });
+
+  it('decode several files on threads at a time', async () => {
+    const outputs = Array.from({ length: 8 }, () => Buffer.alloc(sample.length));
+    const lengths = await Promise.all(outputs.map((output) => xz()?.decompressInto?.(packed, output)));
+    expect(lengths).toEqual(outputs.map(() => sample.length));
+    expect(outputs.every((output) => output.equals(sample))).toBe(true);
+  });
+});
+
 describe('the zstd codec', () => {
   it('reads frames that do not tell their size', () => {
     const packed = execFileSync('zstd', ['-c', '--no-content-size'], { input: sample, maxBuffer: 64 * MIB });

@@ -13,7 +13,7 @@ import { findKoffi } from '../../native-bindings/koffi.ts';
 import { bindLibc } from '../../native-bindings/libc.ts';
 import type { Libc } from '../../native-bindings/libc.ts';
 import type { UeventDatagram, UeventSocket, UeventSocketOptions } from '../../native-bindings/native.ts';
-import { openUeventSocket, sendUevent, sendUnixDatagram } from '../../native-bindings/netlink.ts';
+import { openUeventSender, openUeventSocket, sendUnixDatagram } from '../../native-bindings/netlink.ts';
 import { watchReadable, watchWithLoop, watchWithThread } from '../../native-bindings/readiness.ts';
 
 const UEVENT_FILE = '/sys/devices/virtual/mem/null/uevent';
@@ -47,6 +47,7 @@ const PROGRAM = `
 `;
 
 const libc = bindLibc(findKoffi(import.meta.url));
+const sendUevent = openUeventSender(libc);
 
 /** Open sockets of the running test. */
 const open: UeventSocket[] = [];
@@ -83,7 +84,7 @@ describe.each([
     const uuid = randomUUID();
     const { pid, groups, uid } = await new Promise<UeventDatagram>((resolve) => {
       listen(watch, { uuid, onText: (_, datagram) => resolve(datagram) });
-      expect(sendUevent(libc, Buffer.from(`add@/devices/spoof\0SYNTH_UUID=${uuid}\0`), 1)).toBe(0);
+      expect(sendUevent(Buffer.from(`add@/devices/spoof\0SYNTH_UUID=${uuid}\0`), 1)).toBe(0);
     });
     expect(pid).not.toBe(0);
     expect({ groups, uid }).toEqual({ groups: 1, uid: process.getuid?.() });
@@ -93,7 +94,7 @@ describe.each([
     const uuid = randomUUID();
     const length = await new Promise<number>((resolve) => {
       listen(watch, { uuid, groups: 4, onText: (_, datagram) => resolve(datagram.truncated ? datagram.data.length : -1) });
-      expect(sendUevent(libc, Buffer.alloc(40_000, `SYNTH_UUID=${uuid}\0`), 4)).toBe(0);
+      expect(sendUevent(Buffer.alloc(40_000, `SYNTH_UUID=${uuid}\0`), 4)).toBe(0);
     });
     expect(length).toBe(16 * 1024);
   });
@@ -103,7 +104,7 @@ describe.each([
     const heard = await new Promise<string>((resolve) => {
       listen(watch, { uuid, groups: 8, onText: resolve });
       emit(uuid, 1);
-      expect(sendUevent(libc, Buffer.from(`group 8\0SYNTH_UUID=${uuid}\0`), 8)).toBe(0);
+      expect(sendUevent(Buffer.from(`group 8\0SYNTH_UUID=${uuid}\0`), 8)).toBe(0);
     });
     expect(heard).toBe(`group 8\0SYNTH_UUID=${uuid}\0`);
   });

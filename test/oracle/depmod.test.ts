@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { buildModule, type ModuleSpec } from '../kmod/elf-builder.ts';
@@ -253,6 +253,68 @@ function makeTree(root: string, { modules = {}, files = {}, links = {} }: Scenar
   for (const [path, target] of Object.entries(links)) symlinkSync(target, place(path));
   return directory;
 }
+
+describe.skipIf(kmod30.reason !== undefined)('depmod -o and -m, which kmod 30 does not know', () => {
+  /** What kmod makes of the tree where it stands, and then the tree without it. */
+  const expectedOf = (root: string, directory: string) => {
+    expect(kmod30.run('depmod', ['-b', root, RELEASE]).status).toBe(0);
+    const files = outputs(directory);
+    removeOutputs(directory);
+    return files;
+  };
+  const ours = (...args: string[]) => normalize(kmod30, runOurs('depmod', ['--layout', 'post', ...args]));
+  const quiet: Run = { status: 0, stdout: '', stderr: '' };
+
+  it.each(['-o', '--outdir='])('%s writes below another directory what kmod writes into the tree, which stays as it is', (option) => {
+    const root = join(scratch, `outdir${option.length}`);
+    const directory = makeTree(root, { modules: chain });
+    const expected = expectedOf(root, directory);
+    const before = readdirSync(directory);
+    const out = join(root, 'made/by/us');
+    expect(ours('-b', root, ...(option === '-o' ? ['-o', out] : [`${option}${out}`]), RELEASE)).toEqual(quiet);
+    expect(filesFor(kmod30, join(out, 'lib/modules', RELEASE))).toEqual(expected);
+    expect(readdirSync(directory)).toEqual(before);
+  });
+
+  it('-o takes a directory below the working directory', () => {
+    const root = join(scratch, 'relative-out');
+    const directory = makeTree(root, { modules: chain });
+    const expected = expectedOf(root, directory);
+    expect(ours('-b', root, '-o', relative(process.cwd(), join(root, 'out')), RELEASE)).toEqual(quiet);
+    expect(filesFor(kmod30, join(root, 'out/lib/modules', RELEASE))).toEqual(expected);
+  });
+
+  it('-o on a place that is a file is fatal', () => {
+    const root = join(scratch, 'out-file');
+    makeTree(root, { modules: chain });
+    writeFileSync(join(root, 'file'), '');
+    const place = join(root, 'file/lib/modules', RELEASE);
+    expect(ours('-b', root, '-o', join(root, 'file'), RELEASE)).toEqual({ status: 1, stdout: '', stderr: `depmod: FATAL: could not open directory ${place}: Not a directory\n` });
+  });
+
+  it.each(['usr/lib/modules', '/usr/lib/modules/', 'modules'])('-m %s finds modules there, and writes there', (moduleDirectory) => {
+    const root = join(scratch, `moduledir-${moduleDirectory.replaceAll('/', '-')}`);
+    const expected = expectedOf(root, makeTree(root, { modules: chain }));
+    const moved = join(root, moduleDirectory);
+    mkdirSync(dirname(moved), { recursive: true });
+    renameSync(join(root, 'lib/modules'), moved);
+    expect(ours('-b', root, '-m', moduleDirectory, RELEASE)).toEqual(quiet);
+    expect(filesFor(kmod30, join(moved, RELEASE))).toEqual(expected);
+    expect(existsSync(join(root, 'lib/modules'))).toBe(false);
+    // Together they write to OUTDIR/MODULEDIR/RELEASE.
+    expect(ours('-b', root, `--moduledir=${moduleDirectory}`, '-o', join(root, 'out'), RELEASE)).toEqual(quiet);
+    expect(filesFor(kmod30, join(root, 'out', moduleDirectory, RELEASE))).toEqual(expected);
+  });
+
+  it('-m of a place without modules is as fatal as a tree that is not there', () => {
+    const root = join(scratch, 'no-moduledir');
+    makeTree(root, { modules: chain });
+    const [elsewhere, absent] = [ours('-b', root, '-m', 'other', RELEASE), ours('-b', join(root, 'none'), RELEASE)];
+    const text = (run: Run, place: string) => ({ ...run, stderr: run.stderr.replaceAll(place, 'TREE') });
+    expect(elsewhere.status).toBe(1);
+    expect(text(elsewhere, join(root, 'other', RELEASE))).toEqual(text(absent, join(root, 'none/lib/modules', RELEASE)));
+  });
+});
 
 describe('the cache of depmod', () => {
   it('changes nothing, whatever happens to the modules', () => {

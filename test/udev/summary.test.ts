@@ -55,7 +55,7 @@ describe('formatSummary', () => {
 
   it('is one line where nothing was to be done', async () => {
     expect(formatSummary({ devices: 1, modaliases: 1, rounds: [], aliases: [], settled: false, ms: 3.6 })).toEqual([
-      '1 device, 1 modalias, 0 rounds, 0 modules loaded in 4 ms (not settled)',
+      '1 device, 1 modalias, 0 modules loaded in 4 ms (not settled)',
     ]);
   });
 

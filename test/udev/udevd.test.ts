@@ -7,10 +7,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { FakeNative, FakeUeventSocket } from '../../native-bindings/fake.ts';
 import type { System } from '../../src/system.ts';
-import type { ColdplugSummary } from '../../src/udev/coldplug.ts';
-import type { EventResult } from '../../src/udev/load.ts';
+import { openJournal } from '../../src/udev/journal.ts';
+import { moduleLoader } from '../../src/udev/load.ts';
+import { openMetrics } from '../../src/udev/metrics.ts';
+import { openModuleRequests } from '../../src/udev/module-requests.ts';
+import type { ModuleRequest } from '../../src/udev/module-requests.ts';
 import { STOP_WAIT_MS, startUdevd } from '../../src/udev/udevd.ts';
-import type { UdevdOptions } from '../../src/udev/udevd.ts';
+import type { UdevdOptions, Walk } from '../../src/udev/udevd.ts';
 import { recordingLog, type RecordingLog } from '../fixture-root.ts';
 import { addDevices, eventBytes, fakeKmod, gate, makeRoot, testClock, testSystem } from './fakes.ts';
 import type { FakeKmod, TemporaryRoot } from './fakes.ts';
@@ -30,12 +33,17 @@ beforeEach(() => {
 });
 afterEach(() => root.remove());
 
-/** Starts the daemon; `next` resolves with the next result of an event, `walked` with the next coldplug. */
+/** Starts the daemon; `next` resolves with the next answer of kmod, `walked` with the next walk. */
 async function start(kmod: FakeKmod, options: Partial<UdevdOptions> = {}) {
-  const events = mailbox<EventResult>();
-  const walks = mailbox<ColdplugSummary>();
-  const udevd = await startUdevd(system, kmod, { signal: stop.signal, onEvent: events.put, onColdplug: walks.put, ...options });
-  return { udevd, socket: socketOf(native), next: events.take, walked: walks.take };
+  const answers = mailbox<ModuleRequest>();
+  const walks = mailbox<Walk>();
+  const requests = openModuleRequests(system, kmod, answers.put);
+  const metrics = openMetrics();
+  const udevd = await startUdevd(system, {
+    handle: moduleLoader(requests), requests, journal: openJournal(system), metrics, signal: stop.signal, onWalk: walks.put, ...options,
+  });
+  const counted = () => metrics.report({ queued: 0, running: 0, loading: 0, uptimeMs: 0 });
+  return { udevd, socket: socketOf(native), next: answers.take, walked: walks.take, counted };
 }
 
 function socketOf({ sockets: [socket] }: FakeNative): FakeUeventSocket {
@@ -62,7 +70,7 @@ function mailbox<T>() {
 
 describe('startUdevd', () => {
   it('listens before it walks, so that a device that comes meanwhile is not missed', async () => {
-    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a' } });
+    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a', subsystem: 'x' } });
     const load = gate();
     const kmod = fakeKmod({ 'x:a': [{ module: 'a' }], 'x:b': [{ module: 'b' }] }, (module) => (module === 'a' ? load.opened : undefined));
     const { udevd, socket, next } = await start(kmod);
@@ -83,9 +91,9 @@ describe('startUdevd', () => {
     for (const action of ['bind', 'change', 'remove', 'unbind', 'move']) socket.inject(eventBytes('/devices/b', 'x:b', { action }));
     socket.inject(eventBytes('/devices/c', ''));
     socket.inject(eventBytes('/devices/b', 'x:b', { seqnum: 7 }));
-    const { event, modalias, result } = await next();
-    expect({ action: event.action, seqnum: event.seqnum, modalias, goals: result.goals.map(({ module, outcome }) => `${module} ${outcome}`) })
-      .toEqual({ action: 'add', seqnum: 7, modalias: 'x:b', goals: ['b inserted'] });
+    const { name, devpath, result } = await next();
+    expect({ name, devpath, goals: result.goals.map(({ module, outcome }) => `${module} ${outcome}`) })
+      .toEqual({ name: 'x:b', devpath: '/devices/b', goals: ['b inserted'] });
     expect(kmod.planned).toEqual([{ name: 'x:b', useBlacklist: 'all' }]);
     stop.abort();
     await udevd.stopped;
@@ -100,8 +108,8 @@ describe('startUdevd', () => {
     await udevd.stopped;
   });
 
-  it('walks again after a loss: one walk runs, one waits, however many losses', async () => {
-    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a' } });
+  it('walks again after a loss and makes up the difference: one walk runs, one waits, however many losses', async () => {
+    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a', subsystem: 'x' }, '/devices/gone': { uevent: '', subsystem: 'x' } });
     const load = gate();
     const begun = gate();
     const kmod = fakeKmod({ 'x:a': [{ module: 'a' }], 'x:lost': [{ module: 'lost' }] }, async (module) => {
@@ -109,27 +117,49 @@ describe('startUdevd', () => {
       begun.open();
       await load.opened;
     });
-    const { udevd, socket, walked } = await start(kmod);
+    const seen: string[] = [];
+    const { udevd, socket, walked, counted } = await start(kmod, { onEvent: ({ action, devpath }) => seen.push(`${action} ${devpath}`) });
     await begun.opened;
     for (let i = 0; i < 5; i++) socket.lose();
     load.open();
     await udevd.ready;
-    expect((await walked()).rounds[0]).toMatchObject({ devices: 1, loaded: 1 });
-    expect((await walked()).rounds).toMatchObject([{ devices: 1, modaliases: 1, loaded: 0 }, { modaliases: 0 }]);
+    expect(await walked()).toMatchObject({ devices: 2, events: 2 });
+    expect(await walked()).toMatchObject({ devices: 2, events: 0 });
     // Only one walk more was pending: this one comes from the next loss.
-    addDevices(root.path, { '/devices/lost': { uevent: 'MODALIAS=x:lost' } });
+    addDevices(root.path, { '/devices/lost': { uevent: 'MODALIAS=x:lost', subsystem: 'x' } });
+    rmSync(join(root.path, 'sys/devices/gone'), { recursive: true });
     socket.lose();
-    expect((await walked()).rounds[0]).toMatchObject({ devices: 2, loaded: 1 });
+    expect(await walked()).toMatchObject({ devices: 2, events: 2 });
+    expect(seen.toSorted()).toEqual(['add /devices/a', 'add /devices/gone', 'add /devices/lost', 'remove /devices/gone']);
+    expect(counted()).toMatchObject({ resyncs: 2, events: { made: 4, done: 4, failed: 0 } });
     stop.abort();
     await udevd.stopped;
-    expect(kmod.executed.filter((target) => target === 'x:lost')).toEqual(['x:lost']);
   });
 
-  it('shows the next event the configuration as it is after a reload', async () => {
-    const kmod = fakeKmod({ 'x:b': [{ module: 'b' }] });
-    const { udevd } = await start(kmod, { skipColdplug: true });
-    udevd.reload();
-    expect(kmod.reloads).toBe(1);
+  it('has after a restart only the difference to make up', async () => {
+    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a', subsystem: 'x' }, '/devices/b': { uevent: '', subsystem: 'x' } });
+    const first = await start(fakeKmod({}));
+    await first.udevd.ready;
+    stop.abort();
+    await first.udevd.stopped;
+    rmSync(join(root.path, 'sys/devices/b'), { recursive: true });
+    addDevices(root.path, { '/devices/c': { uevent: '', subsystem: 'x' } });
+    stop = new AbortController();
+    const seen: string[] = [];
+    const { udevd } = await start(fakeKmod({}), { onEvent: ({ action, devpath }) => seen.push(`${action} ${devpath}`) });
+    await udevd.ready;
+    expect(seen).toEqual(['remove /devices/b', 'add /devices/c']);
+    stop.abort();
+    await udevd.stopped;
+  });
+
+  it('handles events in the order of their numbers', async () => {
+    const seen: number[] = [];
+    const { udevd, socket } = await start(fakeKmod({}), { skipColdplug: true, onEvent: ({ seqnum }) => seen.push(seqnum) });
+    for (const seqnum of [7, 5, 6]) socket.inject(eventBytes('/devices/a', '', { seqnum }));
+    udevd.receive();
+    await udevd.queue.idle();
+    expect(seen).toEqual([5, 6, 7]);
     stop.abort();
     await udevd.stopped;
   });
@@ -163,9 +193,10 @@ describe('startUdevd', () => {
     socket.inject(eventBytes('/devices/a', 'x:a'));
     socket.inject(eventBytes('/devices/c', 'x:c'));
     socket.inject(eventBytes('/devices/b', 'x:b'));
-    expect((await next()).modalias).toBe('x:b');
+    expect((await next()).name).toBe('x:b');
+    await udevd.queue.idle();
     expect(lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
-      '/devices/a: x:a: no index', 'add /devices/c: broken',
+      'x:a: no index', 'add /devices/c: broken',
     ]);
     stop.abort();
     await udevd.stopped;
@@ -199,7 +230,7 @@ describe('startUdevd', () => {
   });
 
   it('gives up waiting after its limit and names what it leaves behind', async () => {
-    addDevices(root.path, { '/devices/slow': { uevent: 'MODALIAS=x:slow' } });
+    addDevices(root.path, { '/devices/slow': { uevent: 'MODALIAS=x:slow', subsystem: 'x' } });
     const begun = gate();
     const kmod = fakeKmod({ 'x:slow': [{ module: 'slow' }] }, () => {
       begun.open();
@@ -211,7 +242,7 @@ describe('startUdevd', () => {
     await expect(udevd.ready).rejects.toThrow('aborted');
     await udevd.stopped;
     expect(lines.filter(({ level }) => level === 'warn')).toEqual([
-      { level: 'warn', code: 'stop-abandons', message: 'stopping while loads are under way: x:slow' },
+      { level: 'warn', code: 'stop-abandons', message: 'stopping while events are under way: /devices/slow (loading x:slow)' },
     ]);
   });
 
@@ -232,6 +263,6 @@ describe('startUdevd', () => {
   it('does not start where the socket cannot be had', async () => {
     native = openFakeNative({ answers: [{ call: 'openUeventSocket', errno: 93, syscall: 'socket' }] });
     system = { ...system, native: async () => native };
-    await expect(startUdevd(system, fakeKmod({}), { signal: stop.signal })).rejects.toMatchObject({ code: 'EPROTONOSUPPORT', syscall: 'socket' });
+    await expect(start(fakeKmod({}))).rejects.toMatchObject({ code: 'EPROTONOSUPPORT', syscall: 'socket' });
   });
 });

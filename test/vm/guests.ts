@@ -39,7 +39,8 @@ export function runOurs(kernel: Kernel, script: string, options: VmOptions = {})
 /** A guest with Debian's udev and kmod; the kernel's helper is Debian's modprobe too. */
 export function runDebians(kernel: Kernel, script: string, options: VmOptions = {}): Promise<VmResult> {
   const guest = debianGuest();
-  return runVm({ kernel, timeoutSeconds: 240, ...options, ...guest, files: [...MODPROBE_D, ...(options.files ?? []), ...guest.files], command: script });
+  const overlays = [...guest.overlays, ...(options.overlays ?? [])];
+  return runVm({ kernel, timeoutSeconds: 240, ...options, ...guest, overlays, files: [...MODPROBE_D, ...guest.files, ...(options.files ?? [])], command: script });
 }
 
 /** The loaded modules, sorted. */

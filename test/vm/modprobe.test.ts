@@ -140,7 +140,7 @@ describe.each([['6.12', '6.1'], ['6.1', '6.12']])('tsmodprobe on %s', (series, o
         "ERROR: could not insert 'xfs': Unknown symbol in module, or unknown parameter: xfs: Unknown symbol crc32c (err -2)",
         'modprobe: ERROR: symbol crc32c: libcrc32c exports it and is not loaded; modules.dep does not say that it is needed',
       ].join('\n')),
-      json: { status: 0, text: expect.stringMatching(/^\{"target":"dummy".*"outcome":"inserted".*\}\n$/) },
+      json: { status: 0, text: expect.stringMatching(/^\{"schema":1,"kind":"result","target":"dummy".*"outcome":"inserted".*\}\n$/) },
       builtin: failed("ERROR: could not insert '8250': Module already in kernel"),
     });
   });

@@ -1,0 +1,154 @@
+// The event queue beside Debian's udevd: the same bursts of uevents with the same rules, one daemon after the other, each in a mount
+// namespace with a /dev and /run of its own. Processor time counts, of the daemon and its workers: others use this machine too.
+//   node scripts/bench-udev.mjs UDEV    where UDEV is Debian's package udev, unpacked
+
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { unpackedPackage } from './debian-package.mjs';
+
+const here = fileURLToPath(import.meta.url);
+const executable = join(dirname(dirname(here)), 'dist/tskmod.cjs');
+const EVENTS = 10_000;
+const DEVICES = 60;
+/** Clock ticks of /proc/PID/stat a second (USER_HZ, asm-generic/param.h). */
+const USER_HZ = 100;
+
+/** `systemd-udevd` and hwdb.bin as an installation has them. */
+const PREPARE = `
+set -eu
+mount --make-rprivate /
+mount -t tmpfs none /mnt
+mkdir -p /mnt/dev /mnt/udev /mnt/empty /mnt/hwdb/usr/lib/udev /mnt/hwdb/lib/udev /mnt/hwdb/etc/udev
+cp -a /dev/. /mnt/dev/ 2>/dev/null || true
+rm -rf /mnt/dev/char /mnt/dev/block /mnt/dev/disk
+cp -a "$UDEV/lib/udev/." /mnt/udev/
+for d in usr/lib lib; do cp -a "$UDEV/lib/udev/hwdb.d" /mnt/hwdb/$d/udev/; done
+"$UDEV/bin/systemd-hwdb" --root /mnt/hwdb update
+cp /mnt/hwdb/etc/udev/hwdb.bin /mnt/udev/
+ln -s "$UDEV/bin/udevadm" /mnt/systemd-udevd
+mount --bind /mnt/dev /dev
+mount --bind /mnt/udev /lib/udev
+if [ -d /etc/udev/rules.d ]; then mount --bind /mnt/empty /etc/udev/rules.d; fi
+mount -t tmpfs none /run
+mkdir /run/udev
+`;
+
+/**
+ * @param {string} [udev] Debian's package, unpacked
+ * @returns {{ readonly name: string, readonly unit: string, readonly ours: number, readonly theirs: number }[]} rates are events a
+ * second of processor time, memory is in MB, proportional set size of all processes
+ */
+export function benchEvents(udev = unpackedPackage('udev')) {
+  const [theirs, ours] = ['theirs', 'ours'].map((who) => runInside(udev, who));
+  const names = {
+    many: [`events of ${DEVICES} devices`, '/cpu-s'], one: ['events of one device', '/cpu-s'], wallMany: [`the same, ${DEVICES} devices, by the clock`, '/s'],
+    wallOne: ['the same, one device, by the clock', '/s'], rss: ['resident after coldplug', 'MB'], pss: ['proportional after coldplug', 'MB'],
+    rssLater: ['resident after the bursts, idle', 'MB'],
+  };
+  return Object.entries(names).map(([key, [name, unit]]) => ({ name, unit, ours: ours[key], theirs: theirs[key] }));
+}
+
+function runInside(udev, who) {
+  const { status, stdout, stderr } = spawnSync('unshare', ['-mpf', '--kill-child', '--mount-proc', 'sh', '-c', `${PREPARE}\nexec "$0" "$@"`, process.execPath, here, '--inside', who], {
+    encoding: 'utf8', env: { ...process.env, UDEV: udev, NODE_EXTRA_CA_CERTS: '' },
+  });
+  if (status !== 0) throw new Error(`${who}: status ${status}: ${stderr}${stdout}`);
+  return JSON.parse(stdout);
+}
+
+async function inside(who) {
+  const daemon = who === 'ours' ? spawn(process.execPath, [executable, 'udevd', '-l', 'error'], { stdio: 'ignore' }) : spawn('/mnt/systemd-udevd', [], { stdio: 'ignore' });
+  while (!existsSync('/run/udev/control')) await sleep(20);
+  if (who === 'theirs') {
+    for (const type of ['subsystems', 'devices']) spawnSync('/mnt/systemd-udevd', ['trigger', `--type=${type}`, '--action=add'], { argv0: 'udevadm' });
+  }
+  // What grows no more is done: a coldplug says so to its starter only.
+  for (let before = -1, now = 0; before !== now || existsSync('/run/udev/queue');) {
+    before = now;
+    await sleep(1000);
+    now = existsSync('/run/udev/data') ? readdirSync('/run/udev/data').length : 0;
+  }
+  await sleep(3500);
+  const after = memory(daemon.pid);
+  const files = virtualDevices();
+  const rates = { many: 0, one: 0, wallMany: 0, wallOne: 0 };
+  for (let round = 0; round < 2; round++) {
+    const many = await burst(daemon.pid, files);
+    const one = await burst(daemon.pid, ['/sys/devices/virtual/mem/null/uevent']);
+    rates.many = Math.max(rates.many, many.cpu);
+    rates.wallMany = Math.max(rates.wallMany, many.wall);
+    rates.one = Math.max(rates.one, one.cpu);
+    rates.wallOne = Math.max(rates.wallOne, one.wall);
+  }
+  await sleep(4000);
+  const later = memory(daemon.pid);
+  daemon.kill('SIGTERM');
+  await new Promise((resolve) => daemon.on('exit', resolve));
+  console.log(JSON.stringify({ ...rates, rss: after.rss, pss: after.pss, rssLater: later.rss }));
+}
+
+/** Events a second, of processor time and by the clock. */
+async function burst(pid, files) {
+  const descriptors = files.map((file) => openSync(file, 'w'));
+  const cpu = processorTime(pid);
+  const start = performance.now();
+  for (let i = 0; i < EVENTS; i++) writeSync(descriptors[i % descriptors.length], 'change');
+  for (const descriptor of descriptors) closeSync(descriptor);
+  do await sleep(2); while (existsSync('/run/udev/queue'));
+  const wall = (performance.now() - start) / 1000;
+  return { cpu: EVENTS / (processorTime(pid) - cpu), wall: EVENTS / wall };
+}
+
+function virtualDevices() {
+  const classes = ['mem', 'tty', 'misc', 'vc', 'vtconsole', 'bdi'].map((name) => `/sys/devices/virtual/${name}`).filter((path) => existsSync(path));
+  return classes.flatMap((path) => readdirSync(path).map((name) => `${path}/${name}/uevent`)).filter((file) => existsSync(file)).slice(0, DEVICES);
+}
+
+/** Seconds of a process, of its children, and of those it has waited for. */
+function processorTime(daemon) {
+  let ticks = 0;
+  for (const { pid, stat } of processes()) {
+    const fields = stat.replace(/^.*\) /s, '').split(' ');
+    if (pid === daemon || Number(fields[1]) === daemon) ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  }
+  return ticks / USER_HZ;
+}
+
+function memory(daemon) {
+  let rss = 0;
+  let pss = 0;
+  for (const { pid, stat } of processes()) {
+    if (pid !== daemon && Number(stat.replace(/^.*\) /s, '').split(' ')[1]) !== daemon) continue;
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+    rss += Number(/^Rss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
+    pss += Number(/^Pss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
+  }
+  return { rss, pss };
+}
+
+function* processes() {
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      yield { pid: Number(name), stat: readFileSync(`/proc/${name}/stat`, 'latin1') };
+    } catch (error) {
+      // It has ended since the listing.
+      if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+if (process.argv[2] === '--inside') await inside(process.argv[3]);
+else if (process.argv[1] === here && process.argv[2]) {
+  for (const { name, unit, ours, theirs } of benchEvents(process.argv[2])) {
+    console.log(`${name.padEnd(40)}${ours.toFixed(1).padStart(9)} ${unit}  udevd ${theirs.toFixed(1)} ${unit}, ratio ${(ours / theirs).toFixed(2)}`);
+  }
+}

@@ -1,0 +1,105 @@
+// The messages that udev sends after an event (group 2 of NETLINK_KOBJECT_UEVENT), which libudev's monitors read.
+
+import { FormatError, LimitError } from '../errors.ts';
+import { murmurHash2 } from './murmur-hash.ts';
+
+/** Beyond what any libudev reads; a device with all its properties has 2 to 8 KiB. */
+export const BROADCAST_MAX = 1 << 16;
+export const BROADCAST_PROPERTIES_MAX = 4096;
+
+/*
+ * The header (libudev's struct monitor_netlink_header):
+ *   0 "libudev\0"   8 magic (4, big endian)   12 header size (4)   16 offset of the properties (4)   20 their length (4)
+ *  24 hash of SUBSYSTEM (4, big endian)  28 hash of DEVTYPE or 0  32 bloom filter of the tags, upper half  36 lower half  40 end
+ * Sizes are in the byte order of the machine, little endian on all that we know.
+ */
+const PREFIX = 'libudev\0';
+const MAGIC = 0xfeedcafe;
+const HEADER_SIZE = 40;
+
+/** First of all properties: says that the message has CURRENT_TAGS beside TAGS. */
+const VERSION_PROPERTY = 'UDEV_DATABASE_VERSION';
+const VERSION = '1';
+
+const NO_KEY = /[=\n\0]/;
+const ENDS_VALUE = /[\n\0]/;
+
+export type Broadcast = {
+  readonly subsystem: string | undefined;
+  readonly devtype: string | undefined;
+  /** Each tag that the device ever had: monitors filter on these. */
+  readonly tags: Iterable<string>;
+  /** In their order, without the version. A value ends at a newline or NUL. */
+  readonly properties: Iterable<readonly [string, string]>;
+};
+
+/** The message. Throws LimitError when it is longer than BROADCAST_MAX. */
+export function formatBroadcast({ subsystem, devtype, tags, properties }: Broadcast): Uint8Array {
+  let text = `${VERSION_PROPERTY}=${VERSION}\0`;
+  for (const [key, value] of properties) {
+    if (key !== '' && key !== VERSION_PROPERTY && !NO_KEY.test(key)) text += `${key}=${ENDS_VALUE.test(value) ? value.split(ENDS_VALUE, 1)[0] : value}\0`;
+  }
+  const body = Buffer.from(text);
+  if (body.length > BROADCAST_MAX - HEADER_SIZE) {
+    throw new LimitError({ file: 'broadcast', limit: 'BROADCAST_MAX', maximum: BROADCAST_MAX, actual: HEADER_SIZE + body.length });
+  }
+  const header = Buffer.alloc(HEADER_SIZE);
+  header.write(PREFIX, 'latin1');
+  header.writeUInt32BE(MAGIC, 8);
+  header.writeUInt32LE(HEADER_SIZE, 12);
+  header.writeUInt32LE(HEADER_SIZE, 16);
+  header.writeUInt32LE(body.length, 20);
+  header.writeUInt32BE(subsystem === undefined ? 0 : murmurHash2(subsystem), 24);
+  header.writeUInt32BE(devtype === undefined ? 0 : murmurHash2(devtype), 28);
+  header.writeBigUInt64BE(tagBloom(tags), 32);
+  return Buffer.concat([header, body]);
+}
+
+/** The 64 bits by which a monitor's kernel filter asks for a tag: four bits each, with false hits and no misses. */
+export function tagBloom(tags: Iterable<string>): bigint {
+  let upper = 0;
+  let lower = 0;
+  for (const tag of tags) {
+    const hash = murmurHash2(tag);
+    for (let shift = 0; shift <= 18; shift += 6) {
+      const bit = (hash >>> shift) & 63;
+      if (bit < 32) lower |= 1 << bit;
+      else upper |= 1 << (bit - 32);
+    }
+  }
+  return (BigInt(upper >>> 0) << 32n) | BigInt(lower >>> 0);
+}
+
+/**
+ * The properties of a message, without the version, in its order. Throws FormatError when it is none of udev's, LimitError when it is
+ * too large.
+ */
+export function parseBroadcast(bytes: Uint8Array, file = 'udev message'): ReadonlyMap<string, string> {
+  if (bytes.length > BROADCAST_MAX) throw new LimitError({ file, limit: 'BROADCAST_MAX', maximum: BROADCAST_MAX, actual: bytes.length });
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const malformed = (offset: number, expected: string, actual: string) => new FormatError({ file, offset, expected, actual });
+  if (buffer.length < HEADER_SIZE) throw malformed(buffer.length, `a header of ${HEADER_SIZE} bytes`, 'end of message');
+  if (buffer.toString('latin1', 0, PREFIX.length) !== PREFIX) throw malformed(0, 'libudev and a NUL', 'something else');
+  const magic = buffer.readUInt32BE(8);
+  if (magic !== MAGIC) throw malformed(8, MAGIC.toString(16), magic.toString(16));
+  const start = buffer.readUInt32LE(16);
+  const end = start + buffer.readUInt32LE(20);
+  if (start < HEADER_SIZE || end > buffer.length || start >= end) throw malformed(16, 'properties within the message', `${start} to ${end} of ${buffer.length}`);
+  if (buffer[end - 1] !== 0) throw malformed(end - 1, 'NUL after the last property', 'something else');
+
+  const properties = new Map<string, string>();
+  for (let offset = start; offset < end;) {
+    const stop = buffer.indexOf(0, offset);
+    const text = buffer.toString('utf8', offset, stop);
+    const equals = text.indexOf('=');
+    if (equals <= 0) throw malformed(offset, 'KEY=VALUE', JSON.stringify(text.slice(0, 200)));
+    // As with the kernel's: what follows a newline could pose as a line of its own.
+    properties.set(text.slice(0, equals), text.slice(equals + 1).split('\n', 1)[0] ?? '');
+    if (properties.size > BROADCAST_PROPERTIES_MAX) {
+      throw new LimitError({ file, limit: 'BROADCAST_PROPERTIES_MAX', maximum: BROADCAST_PROPERTIES_MAX });
+    }
+    offset = stop + 1;
+  }
+  properties.delete(VERSION_PROPERTY);
+  return properties;
+}

@@ -1,0 +1,85 @@
+// Who asks for which module: the same request is made once at a time, and every answer is told to whoever keeps account.
+
+import { messageOf } from '../errors.ts';
+import type { ProbeResult } from '../kmod/probe.ts';
+import type { System } from '../system.ts';
+import { logOutcomes } from './load.ts';
+import type { ModuleProber } from './load.ts';
+import { printable } from './printable.ts';
+
+export type ModuleRequest = {
+  /** A modalias, verbatim, or a module's name. */
+  readonly name: string;
+  /** For whom. */
+  readonly devpath: string;
+  readonly result: ProbeResult;
+};
+
+export interface ModuleRequests {
+  /** Loads. Undefined, and a log record, where no plan can be made. Never rejects for a module that fails. */
+  request(name: string, devpath: string): Promise<ProbeResult | undefined>;
+  /** What is being loaded, by the names that were asked for. */
+  loading(): readonly string[];
+  /** Resolves when nothing is being loaded. */
+  idle(): Promise<void>;
+  /**
+   * While a walk of /sys is worked off a name is asked for once: eight processors have one modalias, and a driver that found no
+   * hardware for the first finds none for the last.
+   */
+  beginWalk(): void;
+  endWalk(): void;
+  /** The next request sees the configuration and indexes as they are now. */
+  reload(): void;
+}
+
+export function openModuleRequests(system: System, kmod: ModuleProber, onResult?: (request: ModuleRequest) => void): ModuleRequests {
+  const underWay = new Map<string, Promise<ProbeResult | undefined>>();
+  /** During a walk: what was asked for already. */
+  let answered: Map<string, ProbeResult | undefined> | undefined;
+  let waiting: (() => void)[] = [];
+
+  const load = async (name: string): Promise<ProbeResult | undefined> => {
+    let plan;
+    try {
+      plan = kmod.plan(name, { useBlacklist: 'all' });
+    } catch (error) {
+      system.log.error({ code: 'plan-failed', message: `${printable(name)}: ${messageOf(error)}` });
+      return undefined;
+    }
+    return kmod.execute(plan);
+  };
+  const start = (name: string): Promise<ProbeResult | undefined> => {
+    const loading = load(name).finally(() => {
+      underWay.delete(name);
+      if (underWay.size > 0) return;
+      const wake = waiting;
+      waiting = [];
+      for (const resolve of wake) resolve();
+    });
+    underWay.set(name, loading);
+    return loading;
+  };
+
+  return {
+    async request(name, devpath) {
+      const known = answered?.get(name);
+      const shared = known === undefined ? underWay.get(name) : undefined;
+      const result = known ?? await (shared ?? start(name));
+      if (!result) return undefined;
+      answered?.set(name, result);
+      // Told once in the log; who keeps account hears of each device.
+      if (!known && !shared) logOutcomes(system, [{ modalias: name, devices: [devpath], result }]);
+      onResult?.({ name, devpath, result });
+      return result;
+    },
+    loading: () => [...underWay.keys()],
+    idle: () => (underWay.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    beginWalk() {
+      answered = new Map();
+    },
+    endWalk() {
+      answered = undefined;
+    },
+    reload: () => kmod.reload(),
+  };
+}
