@@ -1,4 +1,4 @@
-// Builds dist/: the ESM library with its types (tsc), the one-file CommonJS CLI, and V8's code cache of that.
+// Builds dist/: the ESM library with its types (tsc), the CLI in CommonJS, and V8's code cache of that.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,9 @@ try {
   // The compiler has said what is wrong.
   process.exit(error.status ?? 1);
 }
-const executable = join(top, 'dist/tskmod.cjs');
-writeFileSync(executable, await bundle(join(top, 'src/cli.ts'), ['modprobe']));
-chmodSync(executable, 0o755);
-await makeCodeCache(executable);
+const file = join(top, 'dist/tskmod.cjs');
+const { executable, parts } = await bundle(join(top, 'src/cli.ts'), ['modprobe']);
+writeFileSync(file, executable);
+chmodSync(file, 0o755);
+writeFileSync(join(top, 'dist/tskmod.parts'), parts, 'latin1');
+await makeCodeCache(file);

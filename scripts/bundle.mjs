@@ -1,17 +1,14 @@
-// Makes one CommonJS file of the CLI that starts fast: nothing is compiled before it is wanted.
+// Makes the executable of the CLI so that it starts fast: a small CommonJS file, which Node reads whole at every start, and
+// beside it the program itself.
 //
-// V8 reads all of a file before it runs the first line: 20 µs a KB, five milliseconds for this program. So esbuild cuts the
-// program where it is imported dynamically, and all of it lies in a comment, which is skipped at memory speed. The parts
-// that every start needs are one script, which V8 takes from its code cache (code-cache.mjs) where that fits, and compiles
-// where it does not. The others are compiled one by one when they are wanted. Reading the file costs 3 µs a KB all the same,
-// so local names are shortened.
+// V8 reads all of a file before it runs the first line: 20 µs a KB, fifteen milliseconds for this program, and three even of
+// what is only a comment. So esbuild cuts the program where it is imported dynamically, and the pieces lie one behind the
+// other in tskmod.parts, from which the executable takes those that it wants. The parts that every start needs are one piece.
+// What V8 made of a piece is taken from its code cache (code-cache.mjs) where that fits, and is compiled where it does not.
 
 import { createHash } from 'node:crypto';
 
 import { build, transform } from 'esbuild';
-
-/** Stands for the end of a comment within the comment. */
-const END_OF_COMMENT = '*\u0001/';
 
 const TARGET = 'node20.19';
 const COMMON_JS = { format: 'cjs', platform: 'node', target: TARGET, minify: true, supported: { 'dynamic-import': false } };
@@ -20,10 +17,10 @@ const COMMON_JS = { format: 'cjs', platform: 'node', target: TARGET, minify: tru
 const CACHE_HEADER = 64;
 
 /**
- * The text of the executable.
+ * The texts of the executable and of its parts.
  * @param {string} entry the first source file
  * @param {readonly string[]} quick parts that start fast although they are imported dynamically: `modprobe` for modprobe.ts
- * @returns {Promise<string>}
+ * @returns {Promise<{ executable: string, parts: string }>}
  */
 export async function bundle(entry, quick) {
   const { outputFiles, metafile } = await build({
@@ -79,32 +76,34 @@ async function join(eager) {
     stdin: { contents: `${imports.join('')}export const parts={${exported.join(',')}};` }, bundle: true, write: false, external: ['koffi'],
     logLevel: 'warning', plugins: [parts], ...COMMON_JS,
   });
-  return `(function(require,module,importMeta){"use strict";${file?.text ?? ''}})`;
+  return `"use strict";${file?.text ?? ''}`;
 }
 
 /** @param {string} start @param {string[][]} lazy */
 function assemble(start, lazy) {
-  const parts = [['start', start], ...lazy].map(([name, code]) => [name, code.replaceAll('*/', END_OF_COMMENT)]);
+  const pieces = [['start', start], ...lazy].map(([name, code]) => [name, `(function(require,module,exports,importMeta){${code}\n})`]);
+  const id = createHash('sha256').update(JSON.stringify(pieces)).digest('hex').slice(0, 16);
+  // Each piece begins with the name of the build, so that a piece of another is never taken for ours.
+  const texts = pieces.map(([name, code]) => [name, `/*${id}*/${code}`]);
   let offset = 0;
-  const places = parts.map(([name, code]) => {
-    const place = `${JSON.stringify(name)}:[${offset},${code.length}]`;
-    offset += code.length;
+  const places = texts.map(([name, text]) => {
+    const place = `${JSON.stringify(name)}:[${offset},${text.length}]`;
+    offset += text.length;
     return place;
   });
-  const id = createHash('sha256').update(start).digest('hex').slice(0, 16);
-  return `#!/usr/bin/env node
+  const executable = `#!/usr/bin/env node
 "use strict";
-const { readFileSync } = require("node:fs");
+const fs = require("node:fs");
 const vm = require("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
 const places = {${places.join(',')}};
-const comment = String(() => {/*${parts.map(([, code]) => code).join('')}*/});
-const begin = comment.indexOf("/*") + 2;
 const header = \`${id} \${process.version} \${process.arch}\`.padEnd(${CACHE_HEADER - 1}) + "\\n";
-const script = new vm.Script(text("start"), { filename: __filename + "#start", cachedData: cachedCode() });
+// It stays open: a daemon finds its parts also after the package was replaced.
+const file = fs.openSync(__dirname + "/tskmod.parts");
+const scripts = new Map();
 const loaded = new Map();
 const start = { exports: {} };
-script.runInThisContext()(requirePart, start, importMeta);
+compile("start")(requirePart, start, start.exports, importMeta);
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
 }
@@ -117,16 +116,22 @@ function load(name) {
   return module.exports;
 }
 function compile(name) {
-  return vm.compileFunction(text(name), ["require", "module", "exports", "importMeta"], { filename: __filename + "#" + name });
+  const script = new vm.Script(text(name), { filename: __filename + "#" + name, cachedData: cachedCode(name) });
+  scripts.set(name, script);
+  return script.runInThisContext();
 }
 function text(name) {
   const [offset, length] = places[name];
-  return comment.slice(begin + offset, begin + offset + length).replaceAll("*\\u0001/", "*/");
+  const bytes = Buffer.allocUnsafe(length);
+  // esbuild writes ASCII, and latin1 is read fastest.
+  const text = bytes.latin1Slice(0, fs.readSync(file, bytes, 0, length, offset));
+  if (text.length !== length || !text.startsWith("/*${id}*/")) throw new Error(__dirname + "/tskmod.parts is not of the same build as " + __filename);
+  return text;
 }
-function cachedCode() {
+function cachedCode(name) {
   let cache;
   try {
-    cache = readFileSync(__dirname + "/tskmod.cache");
+    cache = fs.readFileSync(__dirname + "/tskmod.cache/" + name);
   } catch {
     // Then V8 compiles what it runs.
     return undefined;
@@ -139,8 +144,9 @@ function cachedCode() {
   const code = new Uint8Array(cache.buffer, begin, size);
   return Buffer.compare(code, new Uint8Array(cache.buffer, begin + size, size)) === 0 ? code : undefined;
 }
-module.exports = { header, script };
+module.exports = { header, scripts };
 `;
+  return { executable, parts: texts.map(([, text]) => text).join('') };
 }
 
 /** @param {string} path */

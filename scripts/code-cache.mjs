@@ -1,8 +1,8 @@
-// Makes dist/tskmod.cache: what V8 compiled while the executable did a typical dry run. Only this Node takes it; any other
-// compiles for itself, and so does this one when the file is missing or damaged.
+// Makes dist/tskmod.cache/: what V8 compiled of each part of the executable while that did typical work. Only this Node takes
+// it; any other compiles for itself, and so does this one where a file is missing or damaged.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,22 +11,35 @@ import { fileURLToPath } from 'node:url';
 const self = fileURLToPath(import.meta.url);
 
 /**
- * Runs the executable on a small module tree in a process of its own, and keeps the code.
+ * Runs the executable on a small module tree, in a process of its own for each command, and keeps the code.
  * @param {string} executable
  */
 export async function makeCodeCache(executable) {
-  const cache = join(dirname(executable), 'tskmod.cache');
+  const directory = join(dirname(executable), 'tskmod.cache');
   const root = mkdtempSync(join(tmpdir(), 'tsmodprobe-build-'));
   try {
-    rmSync(cache, { force: true });
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory);
     await writeTree(root);
-    const args = ['-n', '-d', root, '-C', join(root, 'modprobe.d'), 'a'];
-    const done = spawnSync(process.execPath, [self, cache, executable, 'modprobe', ...args], { encoding: 'utf8' });
-    if (done.error) throw done.error;
-    if (done.status !== 0) throw new Error(`the dry run for the code cache failed: ${done.stderr || done.signal || done.status}`);
+    for (const args of typicalCommands(root)) {
+      const done = spawnSync(process.execPath, [self, directory, executable, ...args], { encoding: 'utf8' });
+      if (done.error) throw done.error;
+      if (done.status !== 0 && args[0] !== 'lsmod') throw new Error(`tskmod ${args.join(' ')} failed for the code cache: ${done.stderr || done.signal || done.status}`);
+    }
   } finally {
     rmSync(root, { recursive: true });
   }
+}
+
+/** The first that loads a part says what is kept of it. A machine without modules in its kernel has no list of them. */
+function typicalCommands(root) {
+  const machine = join(dirname(dirname(self)), 'examples/q35');
+  const [release] = readdirSync(join(machine, 'lib/modules'));
+  return [
+    ['modprobe', '-n', '-d', root, '-C', join(root, 'modprobe.d'), 'a'],
+    ['lsmod'],
+    ['udevd', '--dry-run', '--root', machine, '-S', release],
+  ];
 }
 
 /** Module a needs b, and by an alias c. The indexes are so large that they are read in parts. */
@@ -45,13 +58,16 @@ async function writeTree(root) {
 }
 
 if (process.argv[1] === self) {
-  const [node, , cache, executable, ...args] = process.argv;
+  const [node, , directory, executable, ...args] = process.argv;
   process.argv = [node, executable, ...args];
   let made;
   // The executable ends the process itself.
   process.on('exit', () => {
-    const code = made.script.createCachedData();
-    writeFileSync(cache, Buffer.concat([Buffer.from(made.header, 'latin1'), code, code]));
+    for (const [name, script] of made.scripts) {
+      if (existsSync(join(directory, name))) continue;
+      const code = script.createCachedData();
+      writeFileSync(join(directory, name), Buffer.concat([Buffer.from(made.header, 'latin1'), code, code]));
+    }
   });
   made = createRequire(self)(executable);
 }

@@ -3,6 +3,8 @@
 /** Where things are in a guest. */
 export const GUEST_NODE = '/usr/bin/node';
 export const GUEST_BUNDLE = '/app/tskmod.cjs';
+/** What lies beside the bundle: the code of the applets, and a directory of what V8 made of it. */
+export const GUEST_PARTS = '/app/tskmod.parts';
 export const GUEST_CODE_CACHE = '/app/tskmod.cache';
 export const GUEST_KOFFI = '/app/koffi.node';
 /** Beside the bundle, where tsudevd looks for its own rules. */

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
 import {
-  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_CODE_CACHE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_RULES, GUEST_TEXTS,
-  GUEST_WRAPPER, guestCommand, guestInit, guestWrapper, VMCTL,
+  BUSYBOX_APPLETS_NEEDED, GUEST_BUNDLE, GUEST_CODE_CACHE, GUEST_COMMAND, GUEST_DIRECTORIES, GUEST_KOFFI, GUEST_NODE, GUEST_PARTS, GUEST_RULES,
+  GUEST_TEXTS, GUEST_WRAPPER, guestCommand, guestInit, guestWrapper, VMCTL,
 } from './guest-init.ts';
 import {
   directoryEntry, fileEntry, libraryPath, linkEntry, sharedLibraries, textEntry, treeEntries, type GuestEntry,
@@ -127,10 +127,11 @@ function bundleEntries(bundle: string | false | undefined, directories: readonly
   if (path === undefined) return [];
   const rules = findRules();
   const koffi = findKoffi(libraries.some((library) => library.includes('ld-musl')) ? 'musl' : 'linux');
-  const codeCache = join(dirname(path), 'tskmod.cache');
+  const beside = (name: string): string => join(dirname(path), name);
   return [
     fileEntry(path, GUEST_BUNDLE),
-    ...(existsSync(codeCache) ? [fileEntry(codeCache, GUEST_CODE_CACHE)] : []),
+    ...(existsSync(beside('tskmod.parts')) ? [fileEntry(beside('tskmod.parts'), GUEST_PARTS)] : []),
+    ...(existsSync(beside('tskmod.cache')) ? [directoryEntry(GUEST_CODE_CACHE), ...treeEntries(beside('tskmod.cache'), GUEST_CODE_CACHE)] : []),
     ...(koffi === undefined ? [] : [fileEntry(koffi, GUEST_KOFFI)]),
     ...(rules === undefined ? [] : [directoryEntry(GUEST_RULES), ...treeEntries(rules, GUEST_RULES, (name) => /^[^/]*\.rules$/.test(name))]),
     textEntry(GUEST_WRAPPER, guestWrapper(directories), 0o755),

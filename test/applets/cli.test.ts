@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { VERSION } from '../../src/version.ts';
 import { fixtureRoot } from '../fixture-root.ts';
@@ -10,6 +10,9 @@ import { fixtureRoot } from '../fixture-root.ts';
 const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const executable = join(top, 'dist/tskmod.cjs');
 const EXAMPLE = ['--root', join(top, 'examples/q35'), '-S', '6.12.117+deb12-amd64'];
+
+// Each test starts a few processes.
+vi.setConfig({ testTimeout: 60_000 });
 
 function run(program: string, args: readonly string[], nodeArgs: readonly string[] = []) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [...nodeArgs, program, ...args], { encoding: 'utf8' });
@@ -50,35 +53,89 @@ describe('dist/tskmod.cjs', () => {
   });
 });
 
-describe('dist/tskmod.cache', () => {
-  const cache = readFileSync(join(top, 'dist/tskmod.cache'));
-  const flipped = (at: number) => Buffer.from(cache).fill(~(cache[at] ?? 0), at, at + 1);
+/** Where a copy of the executable lies, with these files of the code cache beside it. */
+function copyWith(cache: ReadonlyMap<string, Buffer>): string {
+  const root = fixtureRoot({});
+  for (const name of ['tskmod.cjs', 'tskmod.parts']) copyFileSync(join(top, 'dist', name), join(root, name));
+  mkdirSync(join(root, 'tskmod.cache'));
+  for (const [name, bytes] of cache) writeFileSync(join(root, 'tskmod.cache', name), bytes);
+  return root;
+}
 
-  it.each<[string, Buffer | undefined]>([
-    ['as it was built', cache],
-    ['missing', undefined],
-    ['empty', Buffer.alloc(0)],
-    ['of another build or Node', flipped(0)],
-    ['cut', cache.subarray(0, cache.length - 1)],
-    ['cut to its first half', cache.subarray(0, (cache.length + 64) / 2)],
+/** For each part of the executable that `args` load, whether V8 refused the code that was kept of it; undefined where there was none. */
+function refused(args: readonly string[], nodeArgs: readonly string[] = []): Record<string, boolean | undefined> {
+  const hook = join(fixtureRoot({}), 'hook.cjs');
+  writeFileSync(hook, `process.on('exit', () => {
+    const { scripts } = require(${JSON.stringify(executable)});
+    process._rawDebug(JSON.stringify(Object.fromEntries([...scripts].map(([name, { cachedDataRejected }]) => [name, cachedDataRejected]))));
+  });`);
+  return JSON.parse(run(executable, args, [...nodeArgs, '-r', hook]).stderr) as Record<string, boolean | undefined>;
+}
+
+describe('dist/tskmod.cache', () => {
+  const directory = join(top, 'dist/tskmod.cache');
+  const built = new Map(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))]));
+  const changed = (change: (bytes: Buffer) => Buffer) => new Map([...built].map(([name, bytes]) => [name, change(Buffer.from(bytes))]));
+  const flipped = (place: (size: number) => number) => changed((bytes) => bytes.fill(~(bytes[place(bytes.length)] ?? 0), place(bytes.length), place(bytes.length) + 1));
+  const dryRun = ['modprobe', '-d', join(top, 'examples/q35'), '-S', '6.12.117+deb12-amd64', '-n', 'xfs'];
+
+  it.each<[string, ReadonlyMap<string, Buffer>]>([
+    ['as it was built', built],
+    ['missing', new Map()],
+    ['empty', changed(() => Buffer.alloc(0))],
+    ['of another build or Node', flipped(() => 0)],
+    ['cut', changed((bytes) => bytes.subarray(0, bytes.length - 1))],
+    ['cut to its first half', changed((bytes) => bytes.subarray(0, (bytes.length + 64) / 2))],
     // What is near the end of the code crashes V8 when it is wrong.
-    ['damaged', flipped(Math.floor(cache.length * 0.45))],
-    ['filled with zeros from somewhere on', Buffer.concat([cache.subarray(0, 4096), Buffer.alloc(cache.length - 4096)])],
-  ])('changes nothing but the time when it is %s', (_, bytes) => {
-    const root = fixtureRoot({});
-    const copy = join(root, 'tskmod.cjs');
-    copyFileSync(executable, copy);
-    if (bytes) writeFileSync(join(root, 'tskmod.cache'), bytes);
-    expect(run(copy, ['modprobe', '-d', root, '-S', '1', '-n', 'nosuch'])).toEqual({
+    ['damaged', flipped((size) => Math.floor(size * 0.45))],
+    ['filled with zeros from somewhere on', changed((bytes) => bytes.fill(0, 4096))],
+  ])('changes nothing but the time when it is %s', (_, cache) => {
+    const root = copyWith(cache);
+    expect(run(join(root, 'tskmod.cjs'), ['modprobe', '-d', root, '-S', '1', '-n', 'nosuch'])).toEqual({
       status: 1, stdout: '', stderr: `modprobe: FATAL: Module nosuch not found in directory ${root}/lib/modules/1\n`,
     });
+    expect(run(join(root, 'tskmod.cjs'), ['udevd', '--version'])).toEqual(run(executable, ['udevd', '--version']));
+  });
+
+  it('changes nothing but the time when V8 has other flags, and is refused then', () => {
+    expect(run(executable, dryRun, ['--stack-size=900'])).toEqual(run(executable, dryRun));
+    expect(refused(dryRun, ['--stack-size=900'])).toEqual({ start: true });
   });
 
   it('is taken by the Node that built it', () => {
-    const program = `process.argv.splice(1, 0, 'tskmod', '-V');
-      const { script } = require(${JSON.stringify(executable)});
-      console.log(script.cachedDataRejected);`;
-    expect(run('-e', [program])).toEqual({ status: 0, stdout: `tsmodprobe ${VERSION}\nfalse\n`, stderr: '' });
+    expect(refused(dryRun)).toEqual({ start: false });
+    expect(Object.values(refused(['udevd', '--dry-run', ...EXAMPLE]))).not.toContain(true);
+  });
+
+  it('is used by whoever may only read it', () => {
+    const root = copyWith(built);
+    chmodSync(root, 0o755);
+    const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+    const node = ['-e', 'console.log([...require(process.argv[1]).scripts.values()].map((script) => script.cachedDataRejected))', join(root, 'tskmod.cjs')];
+    const done = spawnSync(process.execPath, [...node, '--version'], { encoding: 'utf8', cwd: '/', ...user });
+    expect([done.stdout, done.stderr]).toEqual([expect.stringContaining('[ false ]\n'), '']);
+    expect(readdirSync(join(root, 'tskmod.cache'))).toEqual([...built.keys()]);
+  });
+});
+
+describe('dist/tskmod.parts', () => {
+  it('is known to be of another build', () => {
+    const root = copyWith(new Map());
+    writeFileSync(join(root, 'tskmod.parts'), readFileSync(join(root, 'tskmod.parts'), 'latin1').replace(/./, ' '));
+    expect(run(join(root, 'tskmod.cjs'), ['--version'])).toEqual({
+      status: 1, stdout: '', stderr: expect.stringContaining(`Error: ${root}/tskmod.parts is not of the same build as ${root}/tskmod.cjs\n`),
+    });
+  });
+
+  it('serves a process that started before it was replaced', () => {
+    const root = copyWith(new Map());
+    const hook = join(root, 'hook.cjs');
+    // When the executable has read its first part, and not yet the applet's.
+    writeFileSync(hook, `process.nextTick(() => {
+      require('fs').rmSync('${root}/tskmod.parts');
+      require('fs').writeFileSync('${root}/tskmod.parts', '');
+    });`);
+    expect(run(join(root, 'tskmod.cjs'), ['udevd', '--version'], ['-r', hook])).toEqual(run(executable, ['udevd', '--version']));
   });
 });
 
