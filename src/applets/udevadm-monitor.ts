@@ -2,8 +2,7 @@
 
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
-import { readRecord } from '../udev/database.ts';
-import { deviceId } from '../udev/device.ts';
+import { recordOf } from '../udev/database.ts';
 import { heardJson, heardText, isHeard, parseSubsystemFilter, tagsOf } from '../udev/heard-event.ts';
 import type { HeardEvent, HeardFilter } from '../udev/heard-event.ts';
 import { openMonitor } from '../udev/monitor.ts';
@@ -122,6 +121,5 @@ function withDevname({ roots: { dev } }: System, properties: ReadonlyMap<string,
 
 function storedTags(system: System, devpath: string, properties: ReadonlyMap<string, string>): Iterable<string> {
   const device = openDevice(system, devpath, properties);
-  const id = device && deviceId(device);
-  return id === undefined ? [] : readRecord(system, id)?.tags ?? [];
+  return (device && recordOf(system, device))?.tags ?? [];
 }

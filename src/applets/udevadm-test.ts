@@ -1,11 +1,9 @@
 // udevadm test: what the rules make of one device and action, without doing any of it.
 
 import { openBuiltins } from '../udev/builtin/table.ts';
-import { readRecord } from '../udev/database.ts';
+import { recordOf } from '../udev/database.ts';
 import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
-import { deviceId } from '../udev/device.ts';
 import type { Device } from '../udev/device.ts';
-import type { DeviceRecord } from '../udev/record.ts';
 import { applyRules } from '../udev/rules/apply.ts';
 import type { EventResult, TraceEntry } from '../udev/rules/event-result.ts';
 import { fullProperties } from '../udev/rules/event-state.ts';
@@ -79,13 +77,9 @@ export const udevadmTest: Applet = {
     const trace: TraceEntry[] = [];
     const { rules, problems } = await loadAllRules(system, { resolveNames });
     for (const { severity, file, line, message } of problems) if (severity !== 'style') context.stderr(`${line === 0 ? file : `${file}:${line}`} ${message}\n`);
-    const recordOf = (of: Device): DeviceRecord | undefined => {
-      const id = deviceId(of);
-      return id === undefined ? undefined : readRecord(system, id);
-    };
     // Without requests, no builtin loads a module.
-    const host = systemRulesHost(system, { writes: false, builtin: openBuiltins(system), record: recordOf });
-    const result = await applyRules(rules, { device, action, record: recordOf(device) }, host, given.has('verbose') ? { trace } : {});
+    const host = systemRulesHost(system, { writes: false, builtin: openBuiltins(system), record: (of) => recordOf(system, of) });
+    const result = await applyRules(rules, { device, action, record: recordOf(system, device) }, host, given.has('verbose') ? { trace } : {});
     show(result, { device, action, trace, json: given.has('json'), verbose: given.has('verbose') }, context, system);
     return 0;
   },

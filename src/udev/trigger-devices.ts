@@ -1,7 +1,7 @@
 // What there is to be triggered: the devices of a machine, its subsystems, drivers and modules, and all that is below one of them.
 
 import type { System } from '../system.ts';
-import { isInitialised, readRecord } from './database.ts';
+import { isInitialised, recordOf } from './database.ts';
 import { deviceId } from './device.ts';
 import type { Device } from './device.ts';
 import { checkDeviceCount, SYSFS_DEPTH_MAX } from './enumerate.ts';
@@ -26,7 +26,7 @@ export async function triggerDevices(system: System, type: TriggerType, parents:
 export function triggerCandidate(system: System, device: Device): TriggerCandidate {
   const id = deviceId(device);
   let known: DeviceRecord | undefined;
-  const record = (): DeviceRecord => (known ??= (id === undefined ? undefined : readRecord(system, id)) ?? EMPTY_RECORD);
+  const record = (): DeviceRecord => (known ??= recordOf(system, device) ?? EMPTY_RECORD);
   return {
     devpath: device.devpath,
     sysname: device.sysname,
