@@ -2,7 +2,8 @@
 
 import { defineConfig } from 'vitest/config';
 
-/** Seconds of work for a quiet machine; on a busy one it is no failure to be slow. */
+/** Each is a small part of this on a quiet machine; on a busy one it is no failure to be slow. */
+const UNIT_TIMEOUT = 60_000;
 const ORACLE_TIMEOUT = 600_000;
 
 /** A guest under software emulation on a busy machine takes its time; its own time limits are tighter than this. */
@@ -15,7 +16,7 @@ export default defineConfig({
     maxWorkers: '100%',
     reporters: ['default', './test/reporter.ts'],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/oracle/**', 'test/vm/**'] } },
+      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/oracle/**', 'test/vm/**'], testTimeout: UNIT_TIMEOUT, hookTimeout: UNIT_TIMEOUT } },
       { extends: true, test: { name: 'oracle', include: ['test/oracle/**/*.test.ts'], testTimeout: ORACLE_TIMEOUT, hookTimeout: ORACLE_TIMEOUT } },
       {
         extends: true,
