@@ -1,4 +1,4 @@
-// Calls on files that Node does not offer: device nodes, locks, extended attributes, partition tables.
+// Calls on files that Node does not offer: closing what C opened, device nodes, locks, extended attributes, partition tables.
 
 import { errnoByName } from './errno.ts';
 import type { Libc } from './libc.ts';
@@ -14,6 +14,10 @@ const MINOR_MAX = 0xfffff;
 const BLKRRPART = 0x125f;
 
 const EINVAL = errnoByName('EINVAL') ?? 22;
+
+export function closeFd(libc: Libc, fd: number): void {
+  libc.call(libc.function('close', 'int', ['int']), fd);
+}
 
 /** By syscall(2): glibc has the function since 2.33 only. */
 export function mknod(libc: Libc, path: string, mode: number, major: number, minor: number): Errno {

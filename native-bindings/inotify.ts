@@ -1,8 +1,10 @@
 // inotify(7): one instance with many watches, its events on the event loop.
 
 import { errnoByName } from './errno.ts';
+import { closeFd } from './files.ts';
 import type { Libc } from './libc.ts';
 import type { Errno, Inotify, InotifyEvent, InotifyOptions, OpenFailure } from './native.ts';
+import { openStepLoop } from './read-loop.ts';
 import { watchReadable } from './readiness.ts';
 
 /** sys/inotify.h. */
@@ -20,54 +22,26 @@ const BUFFER_SIZE = 64 * 1024;
 /** Reads between two turns of the event loop. */
 const READS_PER_TURN = 4;
 
-const EINTR = errnoByName('EINTR');
-const EAGAIN = errnoByName('EAGAIN');
 const EINVAL = errnoByName('EINVAL') ?? 22;
 
 export function openInotify(libc: Libc, options: InotifyOptions): { readonly inotify: Inotify } | OpenFailure {
   const fd = libc.call(libc.function('inotify_init1', 'int', ['int']), IN_CLOEXEC | IN_NONBLOCK);
   if (fd < 0) return { errno: -fd, syscall: 'inotify_init1' };
-  const closeFd = (): void => {
-    libc.call(libc.function('close', 'int', ['int']), fd);
-  };
   const readiness = watchReadable(libc, fd);
   if (typeof readiness === 'number') {
-    closeFd();
+    closeFd(libc, fd);
     return { errno: -readiness, syscall: 'poll' };
   }
   const buffer = Buffer.alloc(BUFFER_SIZE);
   const read = libc.function('read', 'long', ['int', 'void *', 'ulong']);
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => (closing ??= readiness.stop().then(closeFd));
-
-  /** True when nothing is left to read. */
-  const drain = (): boolean => {
-    for (let left = READS_PER_TURN; left > 0 && !closing; left--) {
-      const length = libc.call(read, fd, buffer, buffer.length);
-      if (length >= 0) {
-        // The events are copied out first: a callback may read no more, but it may close.
-        for (const event of inotifyEvents(buffer.subarray(0, length))) if (!closing) deliver(event, options);
-      } else if (-length === EAGAIN) {
-        return true;
-      } else if (-length !== EINTR) {
-        void close();
-        options.onError(-length);
-      }
-    }
-    return false;
+  const step = (): Errno => {
+    const length = libc.call(read, fd, buffer, buffer.length);
+    if (length < 0) return -length;
+    // The events are copied out first: a callback may read no more, but it may close.
+    for (const event of inotifyEvents(buffer.subarray(0, length))) if (!loop.isClosed) deliver(event, options);
+    return 0;
   };
-  const turn = (): void => {
-    let empty = false;
-    try {
-      if (!closing) empty = drain();
-    } finally {
-      if (!closing) {
-        if (empty) readiness.wait(turn);
-        else setImmediate(turn);
-      }
-    }
-  };
-  readiness.wait(turn);
+  const loop = openStepLoop(libc, fd, readiness, { perTurn: READS_PER_TURN, step, onEnd: options.onError });
   return {
     inotify: {
       add: (path, mask) => {
@@ -79,7 +53,7 @@ export function openInotify(libc: Libc, options: InotifyOptions): { readonly ino
         const result = libc.call(libc.function('inotify_rm_watch', 'int', ['int', 'int']), fd, watch);
         return result < 0 ? -result : 0;
       },
-      close,
+      close: loop.close,
     },
   };
 }

@@ -1,6 +1,7 @@
 // ioctl(2), and the one of ethtool, whose argument holds a pointer.
 
 import { errnoByName } from './errno.ts';
+import { closeFd } from './files.ts';
 import type { Libc } from './libc.ts';
 import type { Errno } from './native.ts';
 
@@ -57,6 +58,6 @@ export function ethtoolDriver(libc: Libc, ifname: string): { driver: string } | 
     const end = driver.indexOf(0);
     return { driver: driver.toString('utf8', 0, end < 0 ? driver.length : end) };
   } finally {
-    libc.call(libc.function('close', 'int', ['int']), socket);
+    closeFd(libc, socket);
   }
 }

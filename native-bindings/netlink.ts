@@ -2,20 +2,20 @@
 
 import { UnsupportedError } from '../src/errors.ts';
 import { errnoByName } from './errno.ts';
+import { closeFd } from './files.ts';
 import type { Libc } from './libc.ts';
 import type { Errno, UeventSocket, UeventSocketOptions } from './native.ts';
 import { NETLINK_KOBJECT_UEVENT, UEVENT_GROUP_KERNEL } from './native.ts';
+import { openReadLoop } from './read-loop.ts';
 import { watchReadable } from './readiness.ts';
 import type { Readiness } from './readiness.ts';
 import { openMessageBatch } from './recvmmsg.ts';
+import { AF_UNIX, openSocket, unixAddress } from './socket.ts';
 
 /** sys/socket.h and asm-generic/socket.h (the same on x86-64, arm64 and riscv64). */
-const AF_UNIX = 1;
 const AF_NETLINK = 16;
 const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_PASSCRED = 16;
@@ -24,9 +24,6 @@ const MSG_NOSIGNAL = 0x4000;
 
 /** linux/netlink.h: struct sockaddr_nl is family (2), padding (2), pid (4), groups (4). */
 const SOCKADDR_NL_SIZE = 12;
-
-/** linux/un.h: UNIX_PATH_MAX with the NUL that ends a path. */
-const UNIX_PATH_MAX = 108;
 
 /** The kernel's queue is the only queue there is: about 2,500 events a MiB, touched only when they come. */
 const RECEIVE_BUFFER = 128 * 1024 * 1024;
@@ -38,8 +35,6 @@ const DATAGRAMS_PER_TURN = 512;
 
 const EINTR = errnoByName('EINTR');
 const EAGAIN = errnoByName('EAGAIN');
-const EINVAL = errnoByName('EINVAL') ?? 22;
-const ENAMETOOLONG = errnoByName('ENAMETOOLONG') ?? 36;
 const ENOBUFS = errnoByName('ENOBUFS');
 const ECONNREFUSED = errnoByName('ECONNREFUSED');
 
@@ -57,12 +52,12 @@ export function openUeventSocket(
   if (fd < 0) return { errno: -fd, syscall: 'socket' };
   const failure = configure(libc, fd, options);
   if (failure) {
-    closeSocket(libc, fd);
+    closeFd(libc, fd);
     return failure;
   }
   const readiness = watch(libc, fd);
   if (typeof readiness === 'number') {
-    closeSocket(libc, fd);
+    closeFd(libc, fd);
     return { errno: -readiness, syscall: 'poll' };
   }
   return { socket: receive(libc, fd, readiness, options) };
@@ -89,7 +84,7 @@ export function sendUnixDatagram(libc: Libc, path: string, data: Uint8Array): Er
   const fd = openSocket(libc, AF_UNIX, SOCK_DGRAM, 0);
   if (fd < 0) return -fd;
   const errno = sendTo(libc, fd, data, address);
-  closeSocket(libc, fd);
+  closeFd(libc, fd);
   return errno;
 }
 
@@ -114,27 +109,17 @@ function receive(libc: Libc, fd: number, readiness: Readiness, options: UeventSo
   /** Datagrams of the batch that wait for their callback: those from `next` to `count`. */
   let next = 0;
   let count = 0;
-  let closing: Promise<void> | undefined;
 
-  const close = (): Promise<void> =>
-    (closing ??= readiness.stop().then(() => {
-      closeSocket(libc, fd);
-    }));
-
+  /** When a callback throws, the rest of the batch is kept. */
   const deliver = (): void => {
-    while (next < count && !closing) onDatagram(batch.message(next++));
-  };
-
-  const fail = (errno: Errno): void => {
-    void close();
-    onError(errno);
+    while (next < count && !loop.isClosed) onDatagram(batch.message(next++));
   };
 
   /** True when the socket is empty, false when there may be more or it is closed. */
   const drain = (): boolean => {
     let left = DATAGRAMS_PER_TURN;
     deliver();
-    while (!closing && left > 0) {
+    while (!loop.isClosed && left > 0) {
       const received = batch.receive(fd);
       if (received >= 0) {
         next = 0;
@@ -147,45 +132,23 @@ function receive(libc: Libc, fd: number, readiness: Readiness, options: UeventSo
       } else if (-received === EAGAIN) {
         return true;
       } else if (-received !== EINTR) {
-        fail(-received);
+        void loop.close();
+        onError(-received);
       }
     }
     return false;
   };
 
-  const turn = (): void => {
-    let empty = false;
-    try {
-      if (!closing) empty = drain();
-    } finally {
-      // Also when a callback threw: the error is the program's, the socket reads on and the rest of the batch is kept.
-      if (!closing) {
-        if (empty) readiness.wait(turn);
-        else setImmediate(turn);
-      }
-    }
-  };
-
+  const loop = openReadLoop(libc, fd, readiness, drain);
   const takeAll = (): void => {
-    while (!closing && !drain());
+    while (!loop.isClosed && !drain());
   };
-
-  readiness.wait(turn);
-  return { receiveBuffer, receive: takeAll, close };
+  return { receiveBuffer, receive: takeAll, close: loop.close };
 }
 
 /** Not by an import, which would cost every loading of the FFI most of a millisecond. */
 function isMainThread(): boolean {
   return process.getBuiltinModule('node:worker_threads').isMainThread;
-}
-
-function openSocket(libc: Libc, family: number, type: number, protocol: number): number {
-  const socket = libc.function('socket', 'int', ['int', 'int', 'int']);
-  return libc.call(socket, family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
-}
-
-function closeSocket(libc: Libc, fd: number): void {
-  libc.call(libc.function('close', 'int', ['int']), fd);
 }
 
 function setOption(libc: Libc, fd: number, name: number, value: number): number {
@@ -212,13 +175,4 @@ function netlinkAddress(groups: number): Uint8Array {
   address.writeUInt16LE(AF_NETLINK, 0);
   address.writeUInt32LE(groups >>> 0, 8);
   return address;
-}
-
-/** struct sockaddr_un: family (2), then the path with its NUL, or a NUL and the abstract name without one (unix(7)). */
-export function unixAddress(path: string): Uint8Array | Errno {
-  if (path === '' || path.includes('\0')) return EINVAL;
-  const abstract = path.startsWith('@');
-  const name = Buffer.from(abstract ? `\0${path.slice(1)}` : `${path}\0`);
-  if (name.length > UNIX_PATH_MAX) return ENAMETOOLONG;
-  return Buffer.concat([Uint8Array.of(AF_UNIX, 0), name]);
 }

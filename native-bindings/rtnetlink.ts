@@ -1,6 +1,7 @@
 // rtnetlink(7), as far as a network interface gets a new name.
 
 import { errnoByName } from './errno.ts';
+import { closeFd } from './files.ts';
 import type { Libc } from './libc.ts';
 import type { Errno } from './native.ts';
 
@@ -47,7 +48,7 @@ export function renameInterface(libc: Libc, ifindex: number, name: string): Errn
     if (length < ERROR_OFFSET + 4 || answer.readUInt16LE(4) !== NLMSG_ERROR) return EIO;
     return -answer.readInt32LE(ERROR_OFFSET);
   } finally {
-    libc.call(libc.function('close', 'int', ['int']), fd);
+    closeFd(libc, fd);
   }
 }
 

@@ -1,19 +1,17 @@
 // Unix sockets that keep message boundaries (SOCK_SEQPACKET), which Node cannot open: server and client.
 
 import { errnoByName } from './errno.ts';
+import { closeFd } from './files.ts';
 import type { Libc } from './libc.ts';
 import type {
   Errno, OpenFailure, PeerCredentials, SeqpacketConnection, SeqpacketHandlers, SeqpacketServer, SeqpacketServerOptions,
 } from './native.ts';
-import { unixAddress } from './netlink.ts';
+import { openStepLoop } from './read-loop.ts';
 import { watchReadable } from './readiness.ts';
-import type { Readiness } from './readiness.ts';
+import { AF_UNIX, openSocket, SOCK_CLOEXEC, SOCK_NONBLOCK, unixAddress } from './socket.ts';
 
-/** sys/socket.h, as in netlink.ts. */
-const AF_UNIX = 1;
+/** sys/socket.h. */
 const SOCK_SEQPACKET = 5;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const MSG_TRUNC = 0x20;
@@ -26,15 +24,13 @@ const PER_TURN = 32;
 /** struct ucred: pid, uid, gid. */
 const UCRED_SIZE = 12;
 
-const EINTR = errnoByName('EINTR');
-const EAGAIN = errnoByName('EAGAIN');
 const ECONNABORTED = errnoByName('ECONNABORTED');
 
 /** Binds and listens. A socket of that name must be gone. */
 export function openSeqpacketServer(libc: Libc, options: SeqpacketServerOptions): { readonly server: SeqpacketServer } | OpenFailure {
   const address = unixAddress(options.path);
   if (typeof address === 'number') return { errno: address, syscall: 'bind' };
-  const fd = openSocket(libc);
+  const fd = openSocket(libc, AF_UNIX, SOCK_SEQPACKET, 0);
   if (fd < 0) return { errno: -fd, syscall: 'socket' };
   const fail = (result: number, syscall: string): OpenFailure => {
     closeFd(libc, fd);
@@ -52,12 +48,13 @@ export function openSeqpacketServer(libc: Libc, options: SeqpacketServerOptions)
   if (typeof readiness === 'number') return fail(readiness, 'poll');
 
   const accept = libc.function('accept4', 'int', ['int', 'void *', 'void *', 'int']);
-  const loop = readLoop(libc, fd, readiness, () => {
+  const step = (): Errno => {
     const accepted = libc.call(accept, fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (accepted >= 0) serve(libc, accepted, options.onConnection);
     else if (-accepted !== ECONNABORTED) return -accepted;
     return 0;
-  }, options.onError);
+  };
+  const loop = openStepLoop(libc, fd, readiness, { perTurn: PER_TURN, step, onEnd: options.onError });
   return { server: { close: loop.close } };
 }
 
@@ -66,7 +63,7 @@ export function connectSeqpacket(
 ): { readonly connection: SeqpacketConnection } | OpenFailure {
   const address = unixAddress(path);
   if (typeof address === 'number') return { errno: address, syscall: 'connect' };
-  const fd = openSocket(libc);
+  const fd = openSocket(libc, AF_UNIX, SOCK_SEQPACKET, 0);
   if (fd < 0) return { errno: -fd, syscall: 'socket' };
   const connected = libc.call(libc.function('connect', 'int', ['int', 'void *', 'uint']), fd, address, address.length);
   if (connected < 0) {
@@ -94,8 +91,7 @@ function openConnection(
   const send = libc.function('send', 'long', ['int', 'void *', 'ulong', 'int']);
   const buffer = Buffer.alloc(MESSAGE_SIZE);
   let handlers: SeqpacketHandlers | undefined;
-  const end = (errno: Errno): void => handlers?.onEnd(errno);
-  const loop = readLoop(libc, fd, readiness, () => {
+  const step = (): Errno | 'end' => {
     // With MSG_TRUNC the result is the length that the message had.
     const length = libc.call(recvmsg, fd, buffer, buffer.length, MSG_TRUNC);
     if (length < 0) return -length;
@@ -103,11 +99,12 @@ function openConnection(
     if (length === 0) return 'end';
     handlers?.onMessage(buffer.subarray(0, Math.min(length, buffer.length)), length > buffer.length);
     return 0;
-  }, end);
+  };
+  const loop = openStepLoop(libc, fd, readiness, { perTurn: PER_TURN, step, onEnd: (errno) => handlers?.onEnd(errno) });
   const connection: SeqpacketConnection = {
     peer: peerCredentials(libc, fd),
     send: (data) => {
-      if (loop.closed()) return errnoByName('EPIPE') ?? 32;
+      if (loop.isClosed) return errnoByName('EPIPE') ?? 32;
       const result = libc.call(send, fd, data, data.length, MSG_NOSIGNAL);
       return result < 0 ? -result : 0;
     },
@@ -118,49 +115,10 @@ function openConnection(
   return connection;
 }
 
-type ReadLoop = { closed(): boolean; close(): Promise<void> };
-
-/** Calls `step` while there is something; it answers with an errno, 0 to go on, or 'end'. */
-function readLoop(libc: Libc, fd: number, readiness: Readiness, step: () => Errno | 'end', onEnd: (errno: Errno) => void): ReadLoop {
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => (closing ??= readiness.stop().then(() => closeFd(libc, fd)));
-  const drain = (): boolean => {
-    for (let left = PER_TURN; left > 0 && !closing; left--) {
-      const result = step();
-      if (result === EAGAIN) return true;
-      if (result === 0 || result === EINTR) continue;
-      void close();
-      onEnd(result === 'end' ? 0 : result);
-    }
-    return false;
-  };
-  const turn = (): void => {
-    let empty = false;
-    try {
-      if (!closing) empty = drain();
-    } finally {
-      if (!closing) {
-        if (empty) readiness.wait(turn);
-        else setImmediate(turn);
-      }
-    }
-  };
-  readiness.wait(turn);
-  return { closed: () => closing !== undefined, close };
-}
-
 /** Those of nobody where the kernel does not tell. */
 function peerCredentials(libc: Libc, fd: number): PeerCredentials {
   const ucred = Buffer.alloc(UCRED_SIZE);
   const getsockopt = libc.function('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
   if (libc.call(getsockopt, fd, SOL_SOCKET, SO_PEERCRED, ucred, Uint32Array.of(UCRED_SIZE)) < 0) ucred.fill(0xff);
   return { pid: ucred.readUInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
-}
-
-function openSocket(libc: Libc): number {
-  return libc.call(libc.function('socket', 'int', ['int', 'int', 'int']), AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-function closeFd(libc: Libc, fd: number): void {
-  libc.call(libc.function('close', 'int', ['int']), fd);
 }

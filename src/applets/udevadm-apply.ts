@@ -7,18 +7,18 @@ import { applyDevice } from '../udev/apply-device.ts';
 import type { Device } from '../udev/device.ts';
 import { openModuleRequests } from '../udev/module-requests.ts';
 import { openRuleStore } from '../udev/rule-store.ts';
-import { ACTIONS } from '../udev/synthetic.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { defaultRulesDirectory } from './default-rules.ts';
 import { deviceArgumentFault, deviceOfArgument } from './device-argument.ts';
+import { EVENT_OPTIONS, eventOptionsOf } from './event-options.ts';
+import type { EventOptions } from './event-options.ts';
 import { eventObject, eventText } from './event-text.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { logLevelOf, stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
-  { long: 'action', short: 'a', argument: 'required' },
-  { long: 'resolve-names', short: 'N', argument: 'required' },
+  ...EVENT_OPTIONS,
   { long: 'no-broadcast' },
   { long: 'quiet', short: 'q' },
   { long: 'json' },
@@ -44,8 +44,6 @@ wait for each other. Prints the properties, as udevadm test does.
 Exit status: 0 on success, 1 where there is no such device or a program of RUN failed.
 `;
 
-const RESOLVE_NAMES = ['early', 'late', 'never'] as const;
-
 export const udevadmApply: Applet = {
   name: 'apply',
   summary: 'Do all that an event asks for, without a daemon',
@@ -53,14 +51,8 @@ export const udevadmApply: Applet = {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));
     if (answersHelp(given, HELP, context)) return 0;
-    const action = given.get('action') ?? 'add';
-    if (action === 'help') {
-      context.stdout(`${ACTIONS.join('\n')}\n`);
-      return 0;
-    }
-    if (!ACTIONS.includes(action)) throw new UsageError(`${context.program}: Invalid action '${action}'`);
-    const resolveNames = RESOLVE_NAMES.find((when) => when === (given.get('resolve-names') ?? 'early'));
-    if (!resolveNames) throw new UsageError(`${context.program}: --resolve-names= must be early, late or never`);
+    const event = eventOptionsOf(given, context);
+    if (!event) return 0;
     if (operands.length === 0) throw new UsageError(`${context.program}: syspath parameter missing.`);
     const level = logLevelOf(context.env['SYSTEMD_LOG_LEVEL'] ?? '') ?? 'warn';
     const system = context.openSystem({ log: stderrLog({ program: context.program, level, write: (line) => context.stderr(line) }) });
@@ -71,14 +63,12 @@ export const udevadmApply: Applet = {
       else context.stderr(`${context.program}: Failed to open device '${path}': ${deviceArgumentFault(path)}\n`);
     }
     const show = given.has('json') ? 'json' : given.has('quiet') ? 'nothing' : 'text';
-    const isDone = await applyAll(system, devices, { action, resolveNames, broadcast: !given.has('no-broadcast'), show }, context);
+    const isDone = await applyAll(system, devices, { ...event, broadcast: !given.has('no-broadcast'), show }, context);
     return isDone && devices.length === operands.length ? 0 : 1;
   },
 };
 
-type Applying = {
-  readonly action: string;
-  readonly resolveNames: (typeof RESOLVE_NAMES)[number];
+type Applying = EventOptions & {
   readonly broadcast: boolean;
   readonly show: 'text' | 'json' | 'nothing';
 };

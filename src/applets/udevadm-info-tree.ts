@@ -1,5 +1,7 @@
 // The tree of `udevadm info --tree`: each device below the one whose path begins its own.
 
+import { compareDevpaths } from '../udev/trigger.ts';
+
 /** A device and the lines that describe it. */
 export type TreeItem = { readonly devpath: string; readonly lines: readonly string[] };
 
@@ -10,7 +12,7 @@ export function formatTree(items: readonly TreeItem[]): string {
   const roots: Node[] = [];
   // In the order of their paths each device comes behind those above it: a stack of these is all that is needed.
   const above: Node[] = [];
-  for (const item of items.toSorted((a, b) => comparePaths(a.devpath, b.devpath))) {
+  for (const item of items.toSorted((a, b) => compareDevpaths(a.devpath, b.devpath))) {
     let parent = above.at(-1);
     while (parent && !item.devpath.startsWith(`${parent.devpath}/`)) {
       above.pop();
@@ -34,11 +36,4 @@ function addNodes(nodes: readonly Node[], indent: string, above: string, out: st
     for (const line of node.lines) out.push(`${below}┆ ${line}`);
     addNodes(node.children, below, node.devpath, out);
   });
-}
-
-/** Component by component, so that what is below a path comes right behind it. */
-function comparePaths(a: string, b: string): number {
-  const x = a.replaceAll('/', '\0');
-  const y = b.replaceAll('/', '\0');
-  return x < y ? -1 : Number(x > y);
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { codeOf, UsageError } from '../errors.ts';
 import type { System } from '../system.ts';
 import { cleanupDatabase } from '../udev/database-cleanup.ts';
-import { isInitialised, readRecord } from '../udev/database.ts';
+import { isInitialised, recordOf } from '../udev/database.ts';
 import { attributeObject, attributeText, attributeWalk, infoObject, infoProperties, infoRecord } from '../udev/device-info.ts';
 import type { InfoDevice, InfoOptions } from '../udev/device-info.ts';
 import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
@@ -172,8 +172,7 @@ function findPlace(system: System, { kind, text }: Place): { readonly device: De
 }
 
 function infoOf(system: System, device: Device): InfoDevice {
-  const id = deviceId(device);
-  return { device, record: id === undefined ? undefined : readRecord(system, id) };
+  return { device, record: recordOf(system, device) };
 }
 
 function showAll(system: System, info: InfoDevice, options: Options, context: AppletContext, ueventFirst: boolean): void {

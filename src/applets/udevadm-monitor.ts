@@ -2,14 +2,13 @@
 
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
-import { readRecord } from '../udev/database.ts';
-import { deviceId } from '../udev/device.ts';
+import { recordOf } from '../udev/database.ts';
 import { heardJson, heardText, isHeard, parseSubsystemFilter, tagsOf } from '../udev/heard-event.ts';
 import type { HeardEvent, HeardFilter } from '../udev/heard-event.ts';
 import { openMonitor } from '../udev/monitor.ts';
-import type { Monitor } from '../udev/monitor.ts';
 import { openDevice } from '../udev/sysfs-device.ts';
 import { openUdevMonitor } from '../udev/udev-monitor.ts';
+import type { Monitor } from '../udev/uevent-socket.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
@@ -122,6 +121,5 @@ function withDevname({ roots: { dev } }: System, properties: ReadonlyMap<string,
 
 function storedTags(system: System, devpath: string, properties: ReadonlyMap<string, string>): Iterable<string> {
   const device = openDevice(system, devpath, properties);
-  const id = device && deviceId(device);
-  return id === undefined ? [] : readRecord(system, id)?.tags ?? [];
+  return (device && recordOf(system, device))?.tags ?? [];
 }

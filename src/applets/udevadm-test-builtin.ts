@@ -2,12 +2,12 @@
 
 import { UsageError } from '../errors.ts';
 import { BUILTINS, openBuiltins } from '../udev/builtin/table.ts';
-import { deviceById, deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
-import type { Device } from '../udev/device.ts';
+import { deviceById } from '../udev/device-lookup.ts';
 import { splitCommand } from '../udev/program-words.ts';
-import type { System } from '../system.ts';
+import { ACTIONS } from '../udev/synthetic.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { deviceOfArgument } from './device-argument.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
 
@@ -16,9 +16,6 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'version', short: 'V' },
   { long: 'action', short: 'a', argument: 'required' },
 ];
-
-/** What the kernel may say in a uevent (enum kobject_action, linux/kobject.h), in udevadm's order. */
-const ACTIONS: readonly string[] = ['add', 'remove', 'change', 'move', 'online', 'offline', 'bind', 'unbind'];
 
 const HELP = `udevadm test-builtin [OPTIONS] COMMAND DEVPATH
 
@@ -59,7 +56,7 @@ async function testBuiltin(argv: readonly string[], context: AppletContext): Pro
     context.stderr(`Unknown command '${command}'\n`);
     return 1;
   }
-  const device = findDevice(system, path);
+  const device = deviceOfArgument(system, path, 'sys');
   if (!device) {
     context.stderr(`Failed to open device '${path}': No such device\n`);
     return 1;
@@ -70,11 +67,6 @@ async function testBuiltin(argv: readonly string[], context: AppletContext): Pro
     return 1;
   }
   return print(context, [...outcome].map(([key, value]) => `${key}=${value}\n`).join(''));
-}
-
-/** A path below /sys, with or without that, or a node. */
-function findDevice(system: System, path: string): Device | undefined {
-  return path.startsWith(`${system.roots.dev}/`) ? deviceByNode(system, path) : deviceBySyspath(system, path);
 }
 
 function print(context: AppletContext, text: string): number {

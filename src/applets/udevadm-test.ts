@@ -1,11 +1,8 @@
 // udevadm test: what the rules make of one device and action, without doing any of it.
 
 import { openBuiltins } from '../udev/builtin/table.ts';
-import { readRecord } from '../udev/database.ts';
-import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
-import { deviceId } from '../udev/device.ts';
+import { recordOf } from '../udev/database.ts';
 import type { Device } from '../udev/device.ts';
-import type { DeviceRecord } from '../udev/record.ts';
 import { applyRules } from '../udev/rules/apply.ts';
 import type { EventResult, TraceEntry } from '../udev/rules/event-result.ts';
 import { fullProperties } from '../udev/rules/event-state.ts';
@@ -14,14 +11,15 @@ import { systemRulesHost } from '../udev/rules/system-host.ts';
 import type { System } from '../system.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { deviceOfArgument } from './device-argument.ts';
+import { EVENT_OPTIONS, eventOptionsOf } from './event-options.ts';
 import { eventObject, eventText } from './event-text.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
-  { long: 'action', short: 'a', argument: 'required' },
-  { long: 'resolve-names', short: 'N', argument: 'required' },
+  ...EVENT_OPTIONS,
   { long: 'json' },
   { long: 'verbose', short: 'v' },
   { long: 'version', short: 'V' },
@@ -44,9 +42,6 @@ Nothing is written and no program of RUN is started; programs of PROGRAM and IMP
 Exit status: 0 on success, 1 otherwise.
 `;
 
-const ACTIONS = ['add', 'remove', 'change', 'move', 'online', 'offline', 'bind', 'unbind'];
-const RESOLVE_NAMES = ['early', 'late', 'never'] as const;
-
 const NOTE = `Nothing is written and no program of RUN is started: what depends on these may differ from a real event.
 
 `;
@@ -58,20 +53,15 @@ export const udevadmTest: Applet = {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));
     if (answersHelp(given, HELP, context)) return 0;
-    const action = given.get('action') ?? 'add';
-    if (action === 'help') {
-      context.stdout(`${ACTIONS.join('\n')}\n`);
-      return 0;
-    }
-    if (!ACTIONS.includes(action)) throw new UsageError(`${context.program}: Invalid action '${action}'`);
-    const resolveNames = RESOLVE_NAMES.find((when) => when === (given.get('resolve-names') ?? 'early'));
-    if (!resolveNames) throw new UsageError(`${context.program}: --resolve-names= must be early, late or never`);
+    const event = eventOptionsOf(given, context);
+    if (!event) return 0;
+    const { action, resolveNames } = event;
     const [path, ...others] = operands;
     if (path === undefined) throw new UsageError(`${context.program}: syspath parameter missing.`);
     if (others.length > 0) throw new UsageError(`${context.program}: only one device at a time`);
 
     const system = context.openSystem({ log: stderrLog({ program: context.program, level: 'warn', write: (line) => context.stderr(line) }) });
-    const device = findDevice(system, path);
+    const device = deviceOfArgument(system, path, 'sys');
     if (!device) {
       context.stderr(`${context.program}: Failed to open device '${path}': No such device\n`);
       return 1;
@@ -79,21 +69,13 @@ export const udevadmTest: Applet = {
     const trace: TraceEntry[] = [];
     const { rules, problems } = await loadAllRules(system, { resolveNames });
     for (const { severity, file, line, message } of problems) if (severity !== 'style') context.stderr(`${line === 0 ? file : `${file}:${line}`} ${message}\n`);
-    const recordOf = (of: Device): DeviceRecord | undefined => {
-      const id = deviceId(of);
-      return id === undefined ? undefined : readRecord(system, id);
-    };
     // Without requests, no builtin loads a module.
-    const host = systemRulesHost(system, { writes: false, builtin: openBuiltins(system), record: recordOf });
-    const result = await applyRules(rules, { device, action, record: recordOf(device) }, host, given.has('verbose') ? { trace } : {});
+    const host = systemRulesHost(system, { writes: false, builtin: openBuiltins(system), record: (of) => recordOf(system, of) });
+    const result = await applyRules(rules, { device, action, record: recordOf(system, device) }, host, given.has('verbose') ? { trace } : {});
     show(result, { device, action, trace, json: given.has('json'), verbose: given.has('verbose') }, context, system);
     return 0;
   },
 };
-
-function findDevice(system: System, path: string): Device | undefined {
-  return path.startsWith(`${system.roots.dev}/`) ? deviceByNode(system, path) : deviceBySyspath(system, path);
-}
 
 type Shown = { readonly device: Device; readonly action: string; readonly trace: readonly TraceEntry[]; readonly json: boolean; readonly verbose: boolean };
 

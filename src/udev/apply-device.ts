@@ -6,8 +6,7 @@ import { codeOf, messageOf } from '../errors.ts';
 import { errnoName, LOCK_EX, LOCK_NB } from '../system.ts';
 import type { System } from '../system.ts';
 import { openBuiltins } from './builtin/table.ts';
-import { readRecord } from './database.ts';
-import { deviceId } from './device.ts';
+import { recordOf } from './database.ts';
 import type { Device } from './device.ts';
 import { processEvent } from './event.ts';
 import type { EventOutcome } from './event.ts';
@@ -41,10 +40,7 @@ export async function applyDevice(system: System, device: Device, options: Apply
   try {
     const host = systemRulesHost(system, {
       builtin: openBuiltins(system, requests),
-      record: (other) => {
-        const id = deviceId(other);
-        return id === undefined ? undefined : readRecord(system, id);
-      },
+      record: (other) => recordOf(system, other),
       ...(signal ? { signal } : {}),
     });
     const event = eventOf(action, { devpath, subsystem }, device.properties, readSeqnum(system));

@@ -7,8 +7,7 @@ import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import type { Builtin } from './builtin/builtin.ts';
 import { openBuiltins } from './builtin/table.ts';
-import { readRecord } from './database.ts';
-import { deviceId } from './device.ts';
+import { recordOf } from './database.ts';
 import type { Device } from './device.ts';
 import { wishedMode } from './node.ts';
 import { applyRules } from './rules/apply.ts';
@@ -83,11 +82,6 @@ function unlessGone<T>(read: () => T): T | undefined {
     if (codeOf(error) === undefined) throw error;
     return undefined;
   }
-}
-
-function recordOf(system: System, device: Device): ReturnType<typeof readRecord> {
-  const id = deviceId(device);
-  return id === undefined ? undefined : readRecord(system, id);
 }
 
 /** A host that writes down what it is answered. */

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { codeOf, LimitError, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { isHidden, removeFile, replaceFile } from './atomic-file.ts';
+import { deviceId } from './device.ts';
+import type { Device } from './device.ts';
 import type { DeviceRecord } from './record.ts';
 import { formatRecord, parseRecord, RECORD_FILE_MAX } from './record-file.ts';
 
@@ -35,6 +37,12 @@ export function readRecord(system: System, id: string): DeviceRecord | undefined
     if (codeOf(error) !== 'ENOENT') logFailure(system, 'record-unreadable', `cannot read ${path}`, error);
     return undefined;
   }
+}
+
+/** As readRecord; undefined also for a device that has no id. */
+export function recordOf(system: System, device: Device): DeviceRecord | undefined {
+  const id = deviceId(device);
+  return id === undefined ? undefined : readRecord(system, id);
 }
 
 /** True when the device was processed: its file is there, be it empty. */

@@ -46,9 +46,7 @@ export async function enumerate(system: System, options: { readonly signal?: Abo
     if (directory.isDevice) {
       const device = readDevice(system, top.devpath, directory.hasSubsystem, buffer);
       if (device) devices.push(device);
-      if (devices.length > DEVICES_MAX) {
-        throw new LimitError({ file: join(system.roots.sys, 'devices'), limit: 'DEVICES_MAX', maximum: DEVICES_MAX });
-      }
+      checkDeviceCount(system, devices.length);
     }
     if (top.depth >= SYSFS_DEPTH_MAX && directory.children.length > 0) {
       system.log.warn({ code: 'sysfs-depth', message: `${system.roots.sys}${top.devpath}: deeper than ${SYSFS_DEPTH_MAX} levels, not entered` });
@@ -61,6 +59,11 @@ export async function enumerate(system: System, options: { readonly signal?: Abo
     }
   }
   return devices;
+}
+
+/** Throws LimitError for more devices than DEVICES_MAX. */
+export function checkDeviceCount(system: System, count: number): void {
+  if (count > DEVICES_MAX) throw new LimitError({ file: join(system.roots.sys, 'devices'), limit: 'DEVICES_MAX', maximum: DEVICES_MAX });
 }
 
 type Directory = { readonly children: readonly string[]; readonly isDevice: boolean; readonly hasSubsystem: boolean };

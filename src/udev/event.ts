@@ -4,7 +4,7 @@ import { closeSync } from 'node:fs';
 
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
-import { deleteRecord, initialisedUsec, readRecord, writeRecord } from './database.ts';
+import { deleteRecord, initialisedUsec, recordOf, writeRecord } from './database.ts';
 import { deviceId } from './device.ts';
 import type { Device } from './device.ts';
 import type { DeviceWatch } from './device-watch.ts';
@@ -63,7 +63,7 @@ export async function processEvent(machine: EventMachine, event: Uevent): Promis
 async function removeDevice(machine: EventMachine, event: Uevent, device: Device): Promise<EventOutcome> {
   const { system } = machine;
   const id = deviceId(device);
-  const record = id === undefined ? undefined : readRecord(system, id);
+  const record = recordOf(system, device);
   if (id !== undefined) {
     deleteRecord(system, id);
     updateTags(system, id, [], record?.tags ?? []);
@@ -85,7 +85,7 @@ async function updateDevice(machine: EventMachine, event: Uevent, device: Device
   const lock = device.devnum?.type === 'block' ? await lockDisk(machine.system, device, options(machine), () => machine.report?.({ what: 'lock', name: device.devname ?? '' })) : undefined;
   try {
     const id = deviceId(device);
-    const record = id === undefined ? undefined : readRecord(system, id);
+    const record = recordOf(system, device);
     machine.report?.({ what: 'rules' });
     const result = await applyRules(machine.rules, { device, action: event.action, properties: event.properties, record }, machine.host, options(machine));
     const renamed = await rename(machine, device, event, result);

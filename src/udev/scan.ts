@@ -1,11 +1,12 @@
 // All that a coldplug has an event for: the devices, and the subsystems, drivers and modules, in the order of udevadm trigger.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { enumerate } from './enumerate.ts';
+import { listSubsystems } from './sysfs-devices.ts';
+import { triggerOrder } from './trigger.ts';
 import type { UeventProperties } from './uevent.ts';
 
 export type Scanned = {
@@ -16,8 +17,8 @@ export type Scanned = {
 };
 
 /**
- * Devices that have a subsystem. Others have no rules, no database and no events. With `first`, the devices of these subsystems and
- * their parents come before all others; disks that are made of disks come last. Throws as `enumerate` does.
+ * Devices that have a subsystem. Others have no rules, no database and no events. The order is that of `triggerOrder`. Throws
+ * as `enumerate` does.
  */
 export async function scanDevices(
   system: System, options: { readonly first?: readonly string[]; readonly signal?: AbortSignal } = {},
@@ -27,50 +28,15 @@ export async function scanDevices(
   for (const { devpath, subsystem, properties } of await enumerate(system, signal ? { signal } : {})) {
     if (subsystem !== undefined) devices.push({ devpath, subsystem, properties });
   }
-  return inTriggerOrder(devices, first);
+  return triggerOrder(devices, first);
 }
 
 /** Modules, buses and drivers: what has a `uevent` file and is no device. */
 export function scanSubsystems(system: System): readonly Scanned[] {
-  const scanned: Scanned[] = [];
-  const add = (directory: string, subsystem: string): void => {
-    for (const name of namesIn(system, directory)) {
-      const devpath = `${directory}/${name}`;
-      // These files can be written only.
-      if (existsSync(join(system.roots.sys, devpath, 'uevent'))) scanned.push({ devpath, subsystem, properties: NOTHING });
-    }
-  };
-  add('/module', 'module');
-  add('/bus', 'subsystem');
-  for (const bus of namesIn(system, '/bus')) add(`/bus/${bus}/drivers`, 'drivers');
-  return scanned;
+  return listSubsystems(system).flatMap(({ devpath, syspath, subsystem }) => (
+    // These files can be written only.
+    subsystem !== undefined && existsSync(join(syspath, 'uevent')) ? [{ devpath, subsystem, properties: NOTHING }] : []
+  ));
 }
 
 const NOTHING: UeventProperties = new Map();
-
-function inTriggerOrder(devices: readonly Scanned[], first: readonly string[]): readonly Scanned[] {
-  const early = new Set<string>();
-  for (const subsystem of first) {
-    for (const device of devices) {
-      if (device.subsystem !== subsystem) continue;
-      for (let path = device.devpath; path !== ''; path = path.slice(0, path.lastIndexOf('/'))) early.add(path);
-    }
-  }
-  const rank = ({ devpath }: Scanned): number => (isMadeOfDisks(devpath) ? 2 : early.has(devpath) ? 0 : 1);
-  // The walk has parents before children, and sort() is stable.
-  return [...devices].sort((a, b) => rank(a) - rank(b));
-}
-
-/** A RAID or device mapper's disk needs the others first. */
-function isMadeOfDisks(devpath: string): boolean {
-  return /\/block\/(?:md|dm-)/.test(devpath);
-}
-
-function namesIn(system: System, directory: string): readonly string[] {
-  try {
-    return readdirSync(system.roots.sys + directory).sort();
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
-}

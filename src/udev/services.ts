@@ -5,9 +5,8 @@ import type { LogLevel, System } from '../system.ts';
 import { openBuiltins } from './builtin/table.ts';
 import type { ControlMessage } from './control-message.ts';
 import { openControlServer } from './control-socket.ts';
-import { readRecord } from './database.ts';
+import { recordOf } from './database.ts';
 import { deviceById } from './device-lookup.ts';
-import { deviceId } from './device.ts';
 import { openDeviceWatch } from './device-watch.ts';
 import { processEvent } from './event.ts';
 import type { EventMachine } from './event.ts';
@@ -63,10 +62,7 @@ export async function openServices(system: System, options: ServicesOptions): Pr
     globals,
     signal: ending.signal,
     builtin: builtins,
-    record: (device) => {
-      const id = deviceId(device);
-      return id === undefined ? undefined : readRecord(system, id);
-    },
+    record: (device) => recordOf(system, device),
     ...(programTimeoutMs === undefined ? {} : { timeoutMs: programTimeoutMs }),
     ...(onProgram ? { onProgram } : {}),
   });

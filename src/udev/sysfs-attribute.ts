@@ -4,7 +4,7 @@ import { closeSync, constants, lstatSync, openSync, readlinkSync, readSync, real
 import { basename, dirname } from 'node:path';
 
 import { codeOf } from '../errors.ts';
-import { trimNewlines } from './rules/sanitise.ts';
+import { trimNewlines } from './sanitise.ts';
 
 /** An attribute is one page, and a page has up to 64 KiB. What is longer is no attribute of a device. */
 export const ATTRIBUTE_MAX = 65536;

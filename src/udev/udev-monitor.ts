@@ -1,36 +1,21 @@
 // What udev says after its events, as libudev's programs hear it: a listener of group 2, and the sender.
 
 import { FormatError, LimitError } from '../errors.ts';
-import { errnoName, systemError, UEVENT_GROUP_UDEV } from '../system.ts';
+import { errnoName, UEVENT_GROUP_UDEV } from '../system.ts';
 import type { System, UeventDatagram } from '../system.ts';
 import { formatBroadcast, parseBroadcast } from './broadcast.ts';
 import type { Broadcast } from './broadcast.ts';
-import type { Monitor } from './monitor.ts';
+import { listenToGroup } from './uevent-socket.ts';
+import type { ListenOptions, Monitor } from './uevent-socket.ts';
 
-export type UdevMonitorOptions = {
+export type UdevMonitorOptions = ListenOptions & {
   /** The properties of a message, in its order. */
   readonly onMessage: (properties: ReadonlyMap<string, string>) => void;
-  /** Messages were lost. */
-  readonly onLost: () => void;
-  /** The socket is dead; no more calls follow. */
-  readonly onError: (error: Error) => void;
-  /** Bytes; the default of UeventSocketOptions when absent. */
-  readonly receiveBuffer?: number;
 };
 
 /** Listens to udev's messages, those of root only. Throws SystemError when the socket cannot be had. */
-export async function openUdevMonitor(system: System, options: UdevMonitorOptions): Promise<Monitor> {
-  const native = await system.native();
-  const opened = native.openUeventSocket({
-    groups: UEVENT_GROUP_UDEV,
-    ...(options.receiveBuffer === undefined ? {} : { receiveBuffer: options.receiveBuffer }),
-    onDatagram: (datagram) => receive(system, datagram, options),
-    onLost: options.onLost,
-    onError: (errno) => options.onError(systemError('recvmsg', errno, 'NETLINK_KOBJECT_UEVENT')),
-  });
-  if ('errno' in opened) throw systemError(opened.syscall, opened.errno, 'NETLINK_KOBJECT_UEVENT');
-  const { socket } = opened;
-  return { receiveBuffer: socket.receiveBuffer, receive: () => socket.receive(), close: () => socket.close() };
+export function openUdevMonitor(system: System, options: UdevMonitorOptions): Promise<Monitor> {
+  return listenToGroup(system, UEVENT_GROUP_UDEV, options, (datagram) => receive(system, datagram, options));
 }
 
 /** Tells everyone who listens what an event came to. That nobody does is no failure; others are logged. */

@@ -48,7 +48,7 @@ mkdir -p /run/udev/rules.d
 export function inNamespace(worker: string, script: string, { network = false, processes = false } = {}): string {
   const prepare = `${PREPARE}${network ? 'mount -t sysfs none /sys\n' : ''}ours() { "$NODE" "$WORKER" "$@"; }\n`;
   const { status, stdout, stderr } = spawnSync('unshare', [network ? '-mn' : '-m', ...(processes ? ['-pf', '--kill-child', '--mount-proc'] : []), 'sh', '-c', prepare + script], {
-    encoding: 'utf8', maxBuffer: 1 << 26, timeout: 50_000,
+    encoding: 'utf8', maxBuffer: 1 << 26, timeout: 110_000,
     env: { ...process.env, NODE_PATH: join(top, 'node_modules'), NODE: process.execPath, WORKER: worker, UDEVADM: udevadm252() },
   });
   if (status !== 0) throw new Error(`status ${status}: ${stderr}${stdout}`);

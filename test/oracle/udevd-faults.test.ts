@@ -29,11 +29,13 @@ of_us() { awk 'BEGIN { RS = ""; ORS = "\\n\\n" } /\\nSAID_BY=us/' "$1"; }
 records() { for f in /run/udev/data/*; do echo "\${f##*/}: $(grep -v ^I: $f | sort | tr '\\n' ' ')"; done; }
 `;
 
+/** Of the synthetic events that we count. */
+const uuid = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
+
 const inside = (script: string): string[] => inNamespace(executable, SHELL + script, { processes: true }).trim().split('\n');
 
 describe.skipIf(reason !== undefined)(`tsudevd, when things go wrong${reason === undefined ? '' : ` (${reason})`}`, () => {
   it('loses none of 20 000 events that come at once, and tells of all in their order', () => {
-    const uuid = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
     const [order, unique, received] = inside(`
 echo 'ENV{SAID_BY}="us"' | rules 10-a
 start --no-coldplug
@@ -45,7 +47,9 @@ until grep -q UDEV /run/monitor; do sleep 0.02; done
   for (let i = 0; i < 20000; i++) writeSync(files[i % 4], "change ${uuid} N=" + i);
 '
 while ! grep -q ^SYNTH_ARG_N=19999 /run/monitor || [ -e /run/udev/queue ]; do sleep 0.1; done
-sleep 0.3; kill $MONITOR
+# The monitor may still have to print what it has got; where some are lost, that ends too.
+tries=0; until [ "$(of_us /run/monitor | grep ^SYNTH_ARG_N= | sort -u | wc -l)" -eq 20000 ] || [ $((tries += 1)) -gt 50 ]; do sleep 0.2; done
+kill $MONITOR
 of_us /run/monitor | awk -F= '/^DEVPATH=/ { path = $2 } /^SYNTH_ARG_N=/ { if ($2 + 0 < last[path] + 0) bad++; last[path] = $2; print $2 >"/run/numbers" } END { print "disorder " bad + 0 }'
 sort -u /run/numbers | wc -l
 status resyncs
@@ -122,7 +126,7 @@ grep -oE 'ENOSPC' /run/log | sort -u`);
   });
 
   it('takes 10 000 devices of which some are pipes and loops, in bounded time and memory', () => {
-    const [devices, records, milliseconds, kilobytes] = inside(`
+    const [devices, records, seconds, kilobytes] = inside(`
 "$NODE" -e '
   const fs = require("node:fs");
   fs.mkdirSync("/run/sys/bus/x", { recursive: true });
@@ -140,16 +144,16 @@ ENV{N}="$kernel"
 ATTR{attr}!="z", ENV{FIFO}="1"
 ATTRS{self/self/attr}=="z", ENV{LOOP}="1"
 RULES
-begun=$(date +%s%N)
 run --sysfs /run/sys; walked 1; idle
 ls /run/udev/data | wc -l
 grep -l FIFO /run/udev/data/* | wc -l
-echo $(( ($(date +%s%N) - begun) / 1000000 ))
+# Of its processor: a busy machine gives it less.
+awk -v hz=$(getconf CLK_TCK) '{ print int(($14 + $15) / hz) }' /proc/$PID/stat
 awk '/VmHWM/ { print $2 }' /proc/$PID/status
 stop`).map(Number);
     expect([devices, records]).toEqual([10_000, 0]);
     expect(kilobytes).toBeLessThan(300_000);
-    expect(milliseconds).toBeLessThan(40_000);
+    expect(seconds).toBeLessThan(40);
   });
 
   it('has whole rules at any time while they are replaced under load', () => {
@@ -163,14 +167,17 @@ until grep -q UDEV /run/monitor; do sleep 0.02; done
 "$NODE" -e '
   const fs = require("node:fs");
   const write = (n) => { fs.writeFileSync("/run/udev/new", "ENV{SAID_BY}=\\"us\\"\\nKERNEL==\\"null\\", ENV{A}=\\"" + n + "\\"\\nKERNEL==\\"null\\", ENV{B}=\\"" + n + "\\"\\n"); fs.renameSync("/run/udev/new", "/run/udev/rules.d/10-a.rules"); };
-  for (let i = 1; i <= 300; i++) { for (let k = 0; k < 10; k++) fs.writeFileSync("/sys/devices/virtual/mem/null/uevent", "change"); write(i); }
+  for (let i = 1; i <= 300; i++) { for (let k = 0; k < 10; k++) fs.writeFileSync("/sys/devices/virtual/mem/null/uevent", "change ${uuid} N=" + i + "x" + k); write(i); }
   fs.writeFileSync("/run/udev/rules.d/10-a.rules", "KERNEL==");
 '
 logged '10-a.rules is faulty'
-echo change >/sys/devices/virtual/mem/null/uevent; sleep 0.2; idle; kill $MONITOR
-of_us /run/monitor | awk -F= '/^A=/ { a = $2 } /^B=/ { n++; if ($2 != a) bad++; last = $2 } END { print n, bad + 0, last }'
+echo "change ${uuid} N=last" >/sys/devices/virtual/mem/null/uevent
+until of_us /run/monitor | grep -q ^SYNTH_ARG_N=last; do sleep 0.1; done; kill $MONITOR
+# Other events of this device, which another test may make, have no number.
+of_us /run/monitor | awk -F= '/^ACTION=/ { a = b = "" } /^A=/ { a = $2 } /^B=/ { b = $2 } /^SYNTH_ARG_N=/ { print $2, (a == b ? "whole" : "torn") }' | sort -u >/run/events
+wc -l </run/events; grep -c whole /run/events
 stop`);
-    expect(lines.at(-1)).toMatch(/^3001 0 \d+$/);
+    expect(lines).toEqual(['3001', '3001']);
   });
 
   it('lets programs inherit nothing, spares itself and not them, and keeps only the capabilities that it needs', () => {

@@ -8,8 +8,7 @@ import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { FakeNative } from '../../native-bindings/fake.ts';
 import type { System } from '../../src/system.ts';
 import { parseBroadcast } from '../../src/udev/broadcast.ts';
-import { readRecord } from '../../src/udev/database.ts';
-import { deviceId } from '../../src/udev/device.ts';
+import { recordOf } from '../../src/udev/database.ts';
 import { processEvent } from '../../src/udev/event.ts';
 import type { EventMachine } from '../../src/udev/event.ts';
 import { parseRules } from '../../src/udev/rules/parse.ts';
@@ -42,10 +41,7 @@ function machine(rules: string, options: SystemHostOptions = {}) {
   const seen: string[] = [];
   const text = ({ what, name, rule }: Activity): string => [what, name, rule].filter(Boolean).join(' ');
   const host = systemRulesHost(system, {
-    record: (device) => {
-      const id = deviceId(device);
-      return id === undefined ? undefined : readRecord(system, id);
-    },
+    record: (device) => recordOf(system, device),
     ...options,
   });
   const parsed = parseRules(Buffer.from(rules), 'x.rules', { resolveUser: () => undefined, resolveGroup: () => undefined });

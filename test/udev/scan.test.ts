@@ -15,14 +15,14 @@ beforeEach(() => {
 afterEach(() => root.remove());
 
 describe('scanDevices', () => {
-  it('gives the first subsystems with their parents, then the rest, then disks that are made of disks; none without a subsystem', async () => {
+  it('gives each of the first subsystems with its parents, then the rest, disks that are made of disks behind the others; none without a subsystem', async () => {
     addDevices(root.path, {
       '/devices/a': { uevent: '', subsystem: 'pci' }, '/devices/b': { uevent: '', subsystem: 'pci' }, '/devices/b/n': { uevent: '', subsystem: 'net' },
       '/devices/virtual/block/dm-0': { uevent: '', subsystem: 'block' }, '/devices/virtual/block/loop0': { uevent: 'A=1\n', subsystem: 'block' }, '/devices/none': { uevent: '' },
     });
     const devices = await scanDevices(testSystem(root.path), { first: ['block', 'net'] });
-    expect(devices.map(({ devpath }) => devpath)).toEqual(['/devices/b', '/devices/b/n', '/devices/virtual/block/loop0', '/devices/a', '/devices/virtual/block/dm-0']);
-    expect(devices[2]).toEqual({ devpath: '/devices/virtual/block/loop0', subsystem: 'block', properties: new Map([['A', '1']]) });
+    expect(devices.map(({ devpath }) => devpath)).toEqual(['/devices/virtual/block/loop0', '/devices/virtual/block/dm-0', '/devices/b', '/devices/b/n', '/devices/a']);
+    expect(devices[0]).toEqual({ devpath: '/devices/virtual/block/loop0', subsystem: 'block', properties: new Map([['A', '1']]) });
   });
 });
 

@@ -1,5 +1,7 @@
 // How udev writes names that devices chose into properties: safe for links, and reversibly encoded.
 
+import { replaceWhitespace } from '../sanitise.ts';
+
 /** What may stand in a name, beside letters and digits and all beyond ASCII. */
 const ALLOWED = /[^0-9A-Za-z#+\-.:=@_\u0080-\ufffc\u{10000}-\u{10ffff}]/gu;
 
@@ -29,8 +31,4 @@ export function truncateBytes(text: string, bytes: number): string {
     end += character.length;
   }
   return text.slice(0, end);
-}
-
-function replaceWhitespace(text: string): string {
-  return text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '').replace(/[ \t\n\v\f\r]+/g, '_');
 }

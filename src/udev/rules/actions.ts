@@ -1,9 +1,9 @@
 // What a rule in TypeScript returned, checked and turned into the assignments of a .rules file.
 
+import { replaceWhitespace } from '../sanitise.ts';
 import { isSettableProperty } from './assignments.ts';
 import { BUILTIN_NAMES } from './parse-context.ts';
 import type { Operator, Token, TokenKey } from './rule.ts';
-import { replaceWhitespace } from './sanitise.ts';
 
 /** Entries of one list or record. What has more is a mistake. */
 export const ACTIONS_MAX = 1000;

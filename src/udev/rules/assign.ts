@@ -1,11 +1,11 @@
 // The tokens of a rule that set something, as functions.
 
+import { replaceChars, replaceIfname } from '../sanitise.ts';
 import { setProperty, propertyOf } from './event-state.ts';
 import type { EventState } from './event-state.ts';
 import { normaliseLink } from './link-name.ts';
 import { resolveReferencePath } from './reference.ts';
 import type { Token } from './rule.ts';
-import { replaceChars, replaceIfname } from './sanitise.ts';
 import { resolveStar } from './star.ts';
 import { COMMAND_MAX, PATH_MAX, substitute, VALUE_MAX } from './substitute.ts';
 

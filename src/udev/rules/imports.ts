@@ -6,10 +6,10 @@ import { parseImport } from '../import-lines.ts';
 import { kernelCmdlineValue } from '../cmdline.ts';
 import { splitCommand } from '../program-words.ts';
 import type { ProgramResult } from '../program.ts';
+import { ALLOWED_IN_INPUT, replaceChars, trimNewlines } from '../sanitise.ts';
 import { fullProperties, kernelProperties, setProperty } from './event-state.ts';
 import type { EventState } from './event-state.ts';
 import type { Token } from './rule.ts';
-import { ALLOWED_IN_INPUT, replaceChars, trimNewlines } from './sanitise.ts';
 import { COMMAND_MAX, PATH_MAX, substitute } from './substitute.ts';
 
 /** What an event waits for. */

@@ -1,13 +1,13 @@
 // The tokens of a rule that compare and cannot block, as functions.
 
 import type { Device } from '../device.ts';
+import { fits, trimEndSpace } from '../sanitise.ts';
 import { propertyOf } from './event-state.ts';
 import type { EventState } from './event-state.ts';
 import { compilePattern } from './pattern.ts';
 import type { Matcher } from './pattern.ts';
 import { resolveReference, resolveReferencePath } from './reference.ts';
 import type { Token } from './rule.ts';
-import { fits, trimEndSpace } from './sanitise.ts';
 import { resolveStar } from './star.ts';
 import { PATH_MAX, substitute, VALUE_MAX } from './substitute.ts';
 

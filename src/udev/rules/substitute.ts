@@ -1,11 +1,11 @@
 // What `$kernel`, `$attr{…}` and the others of a rule's text become in one event.
 
 import type { Device } from '../device.ts';
+import { ALLOWED_IN_INPUT, fits, replaceChars, replaceWhitespace, trimEndSpace } from '../sanitise.ts';
 import { propertyOf } from './event-state.ts';
 import type { EventState } from './event-state.ts';
 import { resolveReference } from './reference.ts';
 import type { Format, Substitution } from './rule.ts';
-import { ALLOWED_IN_INPUT, fits, replaceChars, replaceWhitespace, trimEndSpace } from './sanitise.ts';
 
 /** Bytes that udev has for a value, a path and a command, without the NUL. Longer texts are refused, not cut. */
 export const VALUE_MAX = 511;
