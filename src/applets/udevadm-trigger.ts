@@ -75,7 +75,8 @@ Which (patterns; an option may be given several times):
                                      these first, with the devices above them
 
       --uuid                  print the UUID of each event
-  -w, --settle                wait until udev has done these events; what it never did is said
+  -w, --settle                wait until udev has done these events; what was lost is asked for again,
+                              and what udev never did is said
       --wait-daemon[=SEC]     wait (5 s) for udev to answer before all else
   -V, --version
   -h, --help
@@ -85,6 +86,8 @@ Exit status: 0 on success, 1 otherwise.
 
 const TYPES: readonly TriggerType[] = ['devices', 'subsystems', 'all'];
 const DAEMON_WAIT_MS = 5000;
+/** How often what was lost is asked for again. */
+const ASK_AGAIN_MAX = 3;
 
 type Command = {
   readonly filter: TriggerFilter;
@@ -179,7 +182,8 @@ function daemonWait(text: string, context: AppletContext): number {
   return ms ?? DAEMON_WAIT_MS;
 }
 
-async function isDaemonThere(system: System, timeoutMs: number, { stderr }: AppletContext): Promise<boolean> {
+/** Whether a daemon answers; `stderr` says why not. */
+async function isDaemonThere(system: System, timeoutMs: number, { stderr }: Pick<AppletContext, 'stderr'> = { stderr: () => undefined }): Promise<boolean> {
   try {
     if (await sendControl(system, [{ type: 'ping' }], { timeoutMs: Math.min(timeoutMs, 2 ** 31 - 1) })) return true;
     stderr('Failed to wait for daemon to reply: Connection timed out\n');
@@ -215,7 +219,7 @@ async function trigger(system: System, command: Command, devices: readonly Devic
   }) : undefined;
   try {
     const isDone = requestAll(devices, command, answers, context);
-    return answers && !await allAnswered(system, answers, context) ? 1 : Number(!isDone);
+    return answers && !await allAnswered(system, devices, command, answers, context) ? 1 : Number(!isDone);
   } finally {
     await answers?.close();
   }
@@ -247,11 +251,22 @@ function requestAll(devices: readonly Device[], command: Command, answers: Answe
   return isDone;
 }
 
-async function allAnswered(system: System, answers: AnswerWatch, { program, stderr, signals }: AppletContext): Promise<boolean> {
+/** Waits; what the kernel or udev lost on the way is asked for again. False when some never came. */
+async function allAnswered(
+  system: System, devices: readonly Device[], command: Command, answers: AnswerWatch, context: AppletContext,
+): Promise<boolean> {
+  const { program, stderr, signals } = context;
   const stop = new AbortController();
   const restore = signals({ SIGINT: () => stop.abort(), SIGTERM: () => stop.abort() });
   try {
-    const lost = await answers.wait(stop.signal);
+    let lost = await answers.wait(stop.signal);
+    for (let attempt = 0; attempt < ASK_AGAIN_MAX && lost.length > 0 && await isDaemonThere(system, DAEMON_WAIT_MS); attempt++) {
+      stderr(`${program}: ${lost.length} events were lost: asking for them again\n`);
+      const missing = new Set(lost);
+      answers.forgetAll();
+      if (!requestAll(devices.filter(({ syspath }) => missing.has(syspath)), command, answers, context)) break;
+      lost = await answers.wait(stop.signal);
+    }
     for (const syspath of lost) stderr(`${program}: udev never answered for ${syspath}\n`);
     if (lost.length > 0) stderr(`${program}: ${whyLost(system, answers)}\n`);
     return lost.length === 0;
