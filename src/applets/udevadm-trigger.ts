@@ -9,13 +9,14 @@ import { sendControl } from '../udev/control-socket.ts';
 import type { Device } from '../udev/device.ts';
 import { ACTIONS, isGone, requestEvent, watchAnswers } from '../udev/synthetic.ts';
 import type { AnswerWatch } from '../udev/synthetic.ts';
-import { matchesFilter, NO_FILTER, triggerOrder, withParents } from '../udev/trigger.ts';
-import type { AttributeMatch, TriggerFilter } from '../udev/trigger.ts';
+import { matchesFilter, triggerOrder, withParents } from '../udev/trigger.ts';
+import type { TriggerFilter } from '../udev/trigger.ts';
 import { triggerCandidate, triggerDevices } from '../udev/trigger-devices.ts';
 import type { TriggerType } from '../udev/trigger-devices.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { deviceArgumentFault, deviceOfArgument } from './device-argument.ts';
-import type { DevicePrefix } from './device-argument.ts';
+import { FILTER_OPTIONS, namedParents, parseDeviceFilter } from './device-filter.ts';
+import type { NamedParent } from './device-filter.ts';
 import { getopt, type OptionSpec, type ParsedOption } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
@@ -27,18 +28,8 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'quiet', short: 'q' },
   { long: 'type', short: 't', argument: 'required' },
   { long: 'action', short: 'c', argument: 'required' },
-  { long: 'subsystem-match', short: 's', argument: 'required' },
-  { long: 'subsystem-nomatch', short: 'S', argument: 'required' },
-  { long: 'attr-match', short: 'a', argument: 'required' },
-  { long: 'attr-nomatch', short: 'A', argument: 'required' },
-  { long: 'property-match', short: 'p', argument: 'required' },
-  { long: 'tag-match', short: 'g', argument: 'required' },
-  { long: 'sysname-match', short: 'y', argument: 'required' },
-  { long: 'name-match', argument: 'required' },
-  { long: 'parent-match', short: 'b', argument: 'required' },
+  ...FILTER_OPTIONS,
   { long: 'include-parents' },
-  { long: 'initialized-match' },
-  { long: 'initialized-nomatch' },
   { long: 'settle', short: 'w' },
   { long: 'wait-daemon', argument: 'optional' },
   { long: 'uuid' },
@@ -92,7 +83,7 @@ const ASK_AGAIN_MAX = 3;
 type Command = {
   readonly filter: TriggerFilter;
   /** As typed, with what a bare name is below. */
-  readonly parents: readonly { readonly text: string; readonly prefix?: DevicePrefix }[];
+  readonly parents: readonly NamedParent[];
   readonly type: TriggerType;
   readonly action: string;
   readonly first: readonly string[];
@@ -141,39 +132,15 @@ function parseCommand(options: readonly ParsedOption[], operands: readonly strin
   if (bad !== undefined) throw new UsageError(`Unknown type --type=${bad}`);
   const badAction = all('action').find((each) => !ACTIONS.includes(each));
   if (badAction !== undefined) throw new UsageError(`Unknown action '${badAction}'`);
-  const initialised = options.findLast(({ name }) => name.startsWith('initialized-'))?.name;
   return {
-    filter: {
-      ...NO_FILTER,
-      subsystems: all('subsystem-match'), notSubsystems: all('subsystem-nomatch'),
-      attributes: all('attr-match').map(attributeMatch), notAttributes: all('attr-nomatch').map(attributeMatch),
-      properties: all('property-match').map(splitMatch).map(([key, value]) => ({ key, value })),
-      tags: all('tag-match'), sysnames: all('sysname-match'),
-      initialised: initialised === undefined ? undefined : initialised === 'initialized-match',
-    },
-    parents: [...options.flatMap(namedParent), ...operands.map((text) => ({ text }))],
+    filter: parseDeviceFilter(options),
+    parents: [...namedParents(options), ...operands.map((text) => ({ text }))],
     type: TYPES.find((known) => known === type) ?? 'devices',
     action: last('action') ?? 'change',
     first: all('prioritized-subsystem').flatMap((list) => list.split(',')).filter((name) => name !== ''),
     daemonWaitMs: last('wait-daemon') === undefined ? undefined : daemonWait(last('wait-daemon') ?? '', context),
     has: (name) => options.some((option) => option.name === name),
   };
-}
-
-/** One option of those that name a device, or none. */
-function namedParent({ name, value }: ParsedOption): readonly { readonly text: string; readonly prefix: DevicePrefix }[] {
-  if (name === 'name-match') return [{ text: value, prefix: 'dev' }];
-  return name === 'parent-match' ? [{ text: value, prefix: 'sys' }] : [];
-}
-
-function attributeMatch(text: string): AttributeMatch {
-  const [name, value] = splitMatch(text);
-  return { name, value };
-}
-
-function splitMatch(text: string): readonly [string, string | undefined] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, undefined] : [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 function daemonWait(text: string, context: AppletContext): number {

@@ -41,10 +41,6 @@ export type TriggerFilter = {
   readonly initialised: boolean | undefined;
 };
 
-export const NO_FILTER: TriggerFilter = {
-  subsystems: [], notSubsystems: [], attributes: [], notAttributes: [], properties: [], tags: [], sysnames: [], parents: [], initialised: undefined,
-};
-
 /** Whether a device passes. What has no subsystem never does. */
 export function matchesFilter(device: TriggerCandidate, filter: TriggerFilter): boolean {
   const { subsystem, devpath, sysname } = device;
