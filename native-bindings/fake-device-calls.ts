@@ -16,7 +16,8 @@ export type FakeDeviceCall =
   | { readonly call: 'inotifyRemove'; readonly watch: number }
   | { readonly call: 'openSeqpacketServer'; readonly path: string; readonly mode: number }
   | { readonly call: 'connectSeqpacket'; readonly path: string }
-  | { readonly call: 'renameInterface'; readonly ifindex: number; readonly name: string }
+  | { readonly call: 'renameInterface' | 'addInterfaceName'; readonly ifindex: number; readonly name: string }
+  | { readonly call: 'setInterfaceAddress'; readonly ifindex: number; readonly address: string }
   | { readonly call: 'setCloseOnExec'; readonly fd: number }
   | { readonly call: 'limitCapabilities'; readonly keep: string }
   | { readonly call: 'trimHeap' };
@@ -40,7 +41,7 @@ export interface FakeSeqpacketServer {
 
 type DeviceNative = Pick<Native,
   | 'mknod' | 'flock' | 'flockWait' | 'setxattr' | 'rereadPartitionTable' | 'openInotify' | 'openSeqpacketServer' | 'connectSeqpacket'
-  | 'renameInterface' | 'setCloseOnExec' | 'limitCapabilities' | 'trimHeap'>;
+  | 'renameInterface' | 'setInterfaceAddress' | 'addInterfaceName' | 'setCloseOnExec' | 'limitCapabilities' | 'trimHeap'>;
 
 export type FakeDevices = {
   readonly native: DeviceNative;
@@ -87,6 +88,8 @@ export function fakeDevices(record: (call: FakeDeviceCall) => Errno): FakeDevice
         return { connection: server.connect(handlers) };
       },
       renameInterface: (ifindex, name) => record({ call: 'renameInterface', ifindex, name }),
+      setInterfaceAddress: (ifindex, address) => record({ call: 'setInterfaceAddress', ifindex, address: Buffer.from(address).toString('hex') }),
+      addInterfaceName: (ifindex, name) => record({ call: 'addInterfaceName', ifindex, name }),
       setCloseOnExec: (fd) => record({ call: 'setCloseOnExec', fd }),
       limitCapabilities: (keep) => record({ call: 'limitCapabilities', keep: keep.toString(16) }),
       trimHeap: () => void record({ call: 'trimHeap' }),

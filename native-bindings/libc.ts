@@ -13,7 +13,7 @@ import type { Errno, Native, Utsname } from './native.ts';
 import { MFD_CLOEXEC } from './native.ts';
 import { openUeventSender, openUeventSocket, sendUnixDatagram } from './netlink.ts';
 import { limitCapabilities, setCloseOnExec, trimHeap } from './process.ts';
-import { renameInterface } from './rtnetlink.ts';
+import { addInterfaceName, renameInterface, setInterfaceAddress } from './rtnetlink.ts';
 import { connectSeqpacket, openSeqpacketServer } from './seqpacket.ts';
 import { syscallNumber } from './syscalls.ts';
 import type { SyscallName } from './syscalls.ts';
@@ -95,6 +95,8 @@ export function openLibc(): Native {
     openSeqpacketServer: (options) => openSeqpacketServer(libc, options),
     connectSeqpacket: (path, handlers) => connectSeqpacket(libc, path, handlers),
     renameInterface: (ifindex, name) => renameInterface(libc, ifindex, name),
+    setInterfaceAddress: (ifindex, address) => setInterfaceAddress(libc, ifindex, address),
+    addInterfaceName: (ifindex, name) => addInterfaceName(libc, ifindex, name),
     get blkid() {
       return blkid();
     },

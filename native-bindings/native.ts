@@ -204,6 +204,10 @@ export interface Native {
   connectSeqpacket(path: string, handlers: SeqpacketHandlers): { readonly connection: SeqpacketConnection } | OpenFailure;
   /** Renames a network interface through rtnetlink (RTM_SETLINK with IFLA_IFNAME). */
   renameInterface(ifindex: number, name: string): Errno;
+  /** Sets the hardware address of a network interface (RTM_SETLINK with IFLA_ADDRESS). */
+  setInterfaceAddress(ifindex: number, address: Uint8Array): Errno;
+  /** Gives a network interface another name beside its own (RTM_NEWLINKPROP with IFLA_ALT_IFNAME). EEXIST: it, or another, has it. */
+  addInterfaceName(ifindex: number, name: string): Errno;
   /** libblkid.so.1, or undefined where it is not installed. */
   readonly blkid: NativeBlkid | undefined;
   /** ioctl(2) with a buffer that the kernel reads and writes, on a thread. */

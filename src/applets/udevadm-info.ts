@@ -13,7 +13,11 @@ import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
 import { deviceId } from '../udev/device.ts';
 import type { Device } from '../udev/device.ts';
 import { listDevices, listSubsystems } from '../udev/sysfs-devices.ts';
+import { matchesFilter } from '../udev/trigger.ts';
+import { triggerCandidate } from '../udev/trigger-devices.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { deviceArgumentFault, deviceOfArgument } from './device-argument.ts';
+import { FILTER_OPTIONS, namedParents, parseDeviceFilter } from './device-filter.ts';
 import { getopt, type OptionSpec, type ParsedOption } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
@@ -36,6 +40,8 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'wait-for-initialization', short: 'w', argument: 'optional' },
   { long: 'no-pager' },
   { long: 'json', argument: 'required' },
+  // udevadm trigger has short ones as well, which mean other things here.
+  ...FILTER_OPTIONS.map(({ long, argument }) => ({ long, ...(argument && { argument }) })),
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
 ];
@@ -56,6 +62,10 @@ Show what sysfs and udev's database know of devices.
   -x, --export                 properties as KEY='VALUE'
   -P, --export-prefix=PREFIX   the same, with a prefix before each key
   -e, --export-db              all devices
+      --subsystem-match=SUBSYSTEM, --subsystem-nomatch=SUBSYSTEM, --attr-match=FILE[=VALUE],
+      --attr-nomatch=FILE[=VALUE], --property-match=KEY=VALUE, --tag-match=TAG,
+      --sysname-match=NAME, --name-match=NAME, --parent-match=NAME, --initialized-match,
+      --initialized-nomatch    with -e: only devices that match, as in udevadm trigger
   -c, --cleanup-db             empty the database, but for what is marked as persistent
   -w, --wait-for-initialization[=SECONDS]
                                wait until udev has processed the device
@@ -99,10 +109,7 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   }
   // Of these the last one counts.
   const action = given.findLast(({ name }) => name === 'query' || name === 'attribute-walk' || name === 'export-db')?.name;
-  if (action === 'export-db') {
-    for (const device of await listDevices(system)) showAll(system, infoOf(system, device), options, context, false);
-    return 0;
-  }
+  if (action === 'export-db') return exportDatabase(system, given, options, context);
   const places = [
     ...given.flatMap(({ name, value }): readonly Place[] => (name === 'path' || name === 'name' ? [{ kind: name, text: value }] : [])),
     ...operands.map((text): Place => ({ kind: 'any', text })),
@@ -113,6 +120,24 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   let status = 0;
   for (const place of places) status = await showPlace(system, place, options, context) || status;
   return status;
+}
+
+/** All devices that the options let pass. */
+async function exportDatabase(system: System, given: readonly ParsedOption[], options: Options, context: AppletContext): Promise<number> {
+  const parents: string[] = [];
+  for (const { text, prefix } of namedParents(given)) {
+    const device = deviceOfArgument(system, text, prefix);
+    if (!device) {
+      context.stderr(`Failed to open the device '${text}': ${deviceArgumentFault(text)}\n`);
+      return 1;
+    }
+    parents.push(device.devpath);
+  }
+  const filter = { ...parseDeviceFilter(given), parents };
+  for (const device of await listDevices(system)) {
+    if (matchesFilter(triggerCandidate(system, device), filter)) showAll(system, infoOf(system, device), options, context, false);
+  }
+  return 0;
 }
 
 type Place = { readonly kind: 'path' | 'name' | 'any'; readonly text: string };

@@ -3,14 +3,15 @@
 import { openBuiltins } from '../udev/builtin/table.ts';
 import { recordOf } from '../udev/database.ts';
 import type { Device } from '../udev/device.ts';
+import { loadMachineRules } from '../udev/rule-store.ts';
 import { applyRules } from '../udev/rules/apply.ts';
 import type { EventResult, TraceEntry } from '../udev/rules/event-result.ts';
 import { fullProperties } from '../udev/rules/event-state.ts';
-import { loadAllRules } from '../udev/rules/rule-modules.ts';
 import { systemRulesHost } from '../udev/rules/system-host.ts';
 import type { System } from '../system.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { defaultRulesDirectory } from './default-rules.ts';
 import { deviceOfArgument } from './device-argument.ts';
 import { EVENT_OPTIONS, eventOptionsOf } from './event-options.ts';
 import { eventObject, eventText } from './event-text.ts';
@@ -29,7 +30,8 @@ const OPTIONS: readonly OptionSpec[] = [
 const HELP = `udevadm test [OPTIONS] DEVICE
 
 Show what the rules make of an event of a device. DEVICE is a path below /sys or a node below /dev.
-Nothing is written and no program of RUN is started; programs of PROGRAM and IMPORT do run.
+Nothing is written and no program of RUN is started; programs of PROGRAM and IMPORT do run. Where
+udev's own rules are missing, the rules of this package take their place, as in the daemon.
 
   -a, --action=ACTION       the event: add (default), change, remove, move, online, offline, bind, unbind;
                             "help" lists them
@@ -67,7 +69,8 @@ export const udevadmTest: Applet = {
       return 1;
     }
     const trace: TraceEntry[] = [];
-    const { rules, problems } = await loadAllRules(system, { resolveNames });
+    const defaultDirectory = defaultRulesDirectory();
+    const { rules, problems } = await loadMachineRules(system, { resolveNames, ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
     for (const { severity, file, line, message } of problems) if (severity !== 'style') context.stderr(`${line === 0 ? file : `${file}:${line}`} ${message}\n`);
     // Without requests, no builtin loads a module.
     const host = systemRulesHost(system, { writes: false, builtin: openBuiltins(system), record: (of) => recordOf(system, of) });

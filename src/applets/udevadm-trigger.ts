@@ -9,13 +9,14 @@ import { sendControl } from '../udev/control-socket.ts';
 import type { Device } from '../udev/device.ts';
 import { ACTIONS, isGone, requestEvent, watchAnswers } from '../udev/synthetic.ts';
 import type { AnswerWatch } from '../udev/synthetic.ts';
-import { matchesFilter, NO_FILTER, triggerOrder, withParents } from '../udev/trigger.ts';
-import type { AttributeMatch, TriggerFilter } from '../udev/trigger.ts';
+import { matchesFilter, triggerOrder, withParents } from '../udev/trigger.ts';
+import type { TriggerFilter } from '../udev/trigger.ts';
 import { triggerCandidate, triggerDevices } from '../udev/trigger-devices.ts';
 import type { TriggerType } from '../udev/trigger-devices.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { deviceArgumentFault, deviceOfArgument } from './device-argument.ts';
-import type { DevicePrefix } from './device-argument.ts';
+import { FILTER_OPTIONS, namedParents, parseDeviceFilter } from './device-filter.ts';
+import type { NamedParent } from './device-filter.ts';
 import { getopt, type OptionSpec, type ParsedOption } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
@@ -27,18 +28,8 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'quiet', short: 'q' },
   { long: 'type', short: 't', argument: 'required' },
   { long: 'action', short: 'c', argument: 'required' },
-  { long: 'subsystem-match', short: 's', argument: 'required' },
-  { long: 'subsystem-nomatch', short: 'S', argument: 'required' },
-  { long: 'attr-match', short: 'a', argument: 'required' },
-  { long: 'attr-nomatch', short: 'A', argument: 'required' },
-  { long: 'property-match', short: 'p', argument: 'required' },
-  { long: 'tag-match', short: 'g', argument: 'required' },
-  { long: 'sysname-match', short: 'y', argument: 'required' },
-  { long: 'name-match', argument: 'required' },
-  { long: 'parent-match', short: 'b', argument: 'required' },
+  ...FILTER_OPTIONS,
   { long: 'include-parents' },
-  { long: 'initialized-match' },
-  { long: 'initialized-nomatch' },
   { long: 'settle', short: 'w' },
   { long: 'wait-daemon', argument: 'optional' },
   { long: 'uuid' },
@@ -75,7 +66,8 @@ Which (patterns; an option may be given several times):
                                      these first, with the devices above them
 
       --uuid                  print the UUID of each event
-  -w, --settle                wait until udev has done these events; what it never did is said
+  -w, --settle                wait until udev has done these events; what was lost is asked for again,
+                              and what udev never did is said
       --wait-daemon[=SEC]     wait (5 s) for udev to answer before all else
   -V, --version
   -h, --help
@@ -85,11 +77,13 @@ Exit status: 0 on success, 1 otherwise.
 
 const TYPES: readonly TriggerType[] = ['devices', 'subsystems', 'all'];
 const DAEMON_WAIT_MS = 5000;
+/** How often what was lost is asked for again. */
+const ASK_AGAIN_MAX = 3;
 
 type Command = {
   readonly filter: TriggerFilter;
   /** As typed, with what a bare name is below. */
-  readonly parents: readonly { readonly text: string; readonly prefix?: DevicePrefix }[];
+  readonly parents: readonly NamedParent[];
   readonly type: TriggerType;
   readonly action: string;
   readonly first: readonly string[];
@@ -138,17 +132,9 @@ function parseCommand(options: readonly ParsedOption[], operands: readonly strin
   if (bad !== undefined) throw new UsageError(`Unknown type --type=${bad}`);
   const badAction = all('action').find((each) => !ACTIONS.includes(each));
   if (badAction !== undefined) throw new UsageError(`Unknown action '${badAction}'`);
-  const initialised = options.findLast(({ name }) => name.startsWith('initialized-'))?.name;
   return {
-    filter: {
-      ...NO_FILTER,
-      subsystems: all('subsystem-match'), notSubsystems: all('subsystem-nomatch'),
-      attributes: all('attr-match').map(attributeMatch), notAttributes: all('attr-nomatch').map(attributeMatch),
-      properties: all('property-match').map(splitMatch).map(([key, value]) => ({ key, value })),
-      tags: all('tag-match'), sysnames: all('sysname-match'),
-      initialised: initialised === undefined ? undefined : initialised === 'initialized-match',
-    },
-    parents: [...options.flatMap(namedParent), ...operands.map((text) => ({ text }))],
+    filter: parseDeviceFilter(options),
+    parents: [...namedParents(options), ...operands.map((text) => ({ text }))],
     type: TYPES.find((known) => known === type) ?? 'devices',
     action: last('action') ?? 'change',
     first: all('prioritized-subsystem').flatMap((list) => list.split(',')).filter((name) => name !== ''),
@@ -157,29 +143,14 @@ function parseCommand(options: readonly ParsedOption[], operands: readonly strin
   };
 }
 
-/** One option of those that name a device, or none. */
-function namedParent({ name, value }: ParsedOption): readonly { readonly text: string; readonly prefix: DevicePrefix }[] {
-  if (name === 'name-match') return [{ text: value, prefix: 'dev' }];
-  return name === 'parent-match' ? [{ text: value, prefix: 'sys' }] : [];
-}
-
-function attributeMatch(text: string): AttributeMatch {
-  const [name, value] = splitMatch(text);
-  return { name, value };
-}
-
-function splitMatch(text: string): readonly [string, string | undefined] {
-  const equals = text.indexOf('=');
-  return equals < 0 ? [text, undefined] : [text.slice(0, equals), text.slice(equals + 1)];
-}
-
 function daemonWait(text: string, context: AppletContext): number {
   const ms = text === '' ? DAEMON_WAIT_MS : parseTimeSpan(text);
   if (ms === undefined) context.stderr(`Failed to parse timeout value '${text}', ignoring: Invalid argument\n`);
   return ms ?? DAEMON_WAIT_MS;
 }
 
-async function isDaemonThere(system: System, timeoutMs: number, { stderr }: AppletContext): Promise<boolean> {
+/** Whether a daemon answers; `stderr` says why not. */
+async function isDaemonThere(system: System, timeoutMs: number, { stderr }: Pick<AppletContext, 'stderr'> = { stderr: () => undefined }): Promise<boolean> {
   try {
     if (await sendControl(system, [{ type: 'ping' }], { timeoutMs: Math.min(timeoutMs, 2 ** 31 - 1) })) return true;
     stderr('Failed to wait for daemon to reply: Connection timed out\n');
@@ -215,7 +186,7 @@ async function trigger(system: System, command: Command, devices: readonly Devic
   }) : undefined;
   try {
     const isDone = requestAll(devices, command, answers, context);
-    return answers && !await allAnswered(system, answers, context) ? 1 : Number(!isDone);
+    return answers && !await allAnswered(system, devices, command, answers, context) ? 1 : Number(!isDone);
   } finally {
     await answers?.close();
   }
@@ -247,11 +218,22 @@ function requestAll(devices: readonly Device[], command: Command, answers: Answe
   return isDone;
 }
 
-async function allAnswered(system: System, answers: AnswerWatch, { program, stderr, signals }: AppletContext): Promise<boolean> {
+/** Waits; what the kernel or udev lost on the way is asked for again. False when some never came. */
+async function allAnswered(
+  system: System, devices: readonly Device[], command: Command, answers: AnswerWatch, context: AppletContext,
+): Promise<boolean> {
+  const { program, stderr, signals } = context;
   const stop = new AbortController();
   const restore = signals({ SIGINT: () => stop.abort(), SIGTERM: () => stop.abort() });
   try {
-    const lost = await answers.wait(stop.signal);
+    let lost = await answers.wait(stop.signal);
+    for (let attempt = 0; attempt < ASK_AGAIN_MAX && lost.length > 0 && await isDaemonThere(system, DAEMON_WAIT_MS); attempt++) {
+      stderr(`${program}: ${lost.length} events were lost: asking for them again\n`);
+      const missing = new Set(lost);
+      answers.forgetAll();
+      if (!requestAll(devices.filter(({ syspath }) => missing.has(syspath)), command, answers, context)) break;
+      lost = await answers.wait(stop.signal);
+    }
     for (const syspath of lost) stderr(`${program}: udev never answered for ${syspath}\n`);
     if (lost.length > 0) stderr(`${program}: ${whyLost(system, answers)}\n`);
     return lost.length === 0;

@@ -1,14 +1,16 @@
-// udevadm verify: says what udev will not like about rules files.
+// udevadm verify: says what udev will not like about rules files, and what the daemon will not like about rules in TypeScript.
 
 import { realpathSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
-import { LimitError, SystemError, UsageError } from '../errors.ts';
+import { LimitError, messageOf, SystemError, UsageError } from '../errors.ts';
 import { errnoText, type System } from '../system.ts';
 import { parseRules } from '../udev/rules/parse.ts';
 import type { ParseContext, ResolveNames } from '../udev/rules/parse-context.ts';
 import type { RuleProblem } from '../udev/rules/rule.ts';
-import { listRulesFiles, nameResolvers, readRulesFile, rulesDirectories } from '../udev/rules/rule-files.ts';
+import { isRulesName, listRulesFiles, nameResolvers, readRulesFile, rulesDirectories } from '../udev/rules/rule-files.ts';
+import type { RulesPath } from '../udev/rules/rule-files.ts';
+import { isRuleModuleName, loadRuleModule, nameProblems } from '../udev/rules/rule-modules.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { UDEV_VERSION } from './udevadm.ts';
@@ -37,7 +39,8 @@ Verify udev rules files.
                                        files with problems, success, fail
 
 A FILE is a rules file, or a directory of them. Without one, all rules of the
-machine are verified. Exit status: 0 when nothing was found, 1 otherwise.
+machine are verified. Rules in TypeScript (NAME.rules.mjs, .js, .mts, .ts) are
+loaded, as the daemon loads them, and not called. Exit status: 0 when nothing was found, 1 otherwise.
 `;
 
 export const udevadmVerify: Applet = {
@@ -77,12 +80,12 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   const request = {
     system, context, parse: { resolveNames, checks: true, ...nameResolvers(system) }, noStyle: last.has('no-style'), json: last.has('json'),
   };
-  const paths = operands.length > 0 ? operands.flatMap(filesOf) : listRulesFiles(rulesDirectories(system), system.roots.config).map(({ path }) => path);
+  const paths = operands.length > 0 ? operands.flatMap(filesOf) : listRulesFiles(rulesDirectories(system), system.roots.config, isAnyRules);
   if (paths.length === 0 && operands.length === 0 && root !== undefined) {
     context.stderr(`No rules files found in ${resolve(root)}.\n`);
     return 1;
   }
-  return report(verifyAll(paths, request), { json: request.json, summary: !last.has('no-summary'), context });
+  return report(await verifyAll(paths, request), { json: request.json, summary: !last.has('no-summary'), context });
 }
 
 function resolveNamesOf(text: string): ResolveNames {
@@ -92,22 +95,41 @@ function resolveNamesOf(text: string): ResolveNames {
 }
 
 /** A directory stands for its rules files, also for what cannot be read among them. */
-function filesOf(operand: string): readonly string[] {
-  if (!statSync(operand, { throwIfNoEntry: false })?.isDirectory()) return [operand];
+function filesOf(operand: string): readonly RulesPath[] {
+  if (!statSync(operand, { throwIfNoEntry: false })?.isDirectory()) return [{ name: basename(operand), path: operand }];
   const directory = realpathSync(operand);
-  return listRulesFiles([directory]).map(({ name }) => join(directory, name));
+  return listRulesFiles([directory], '', isAnyRules).map(({ name }) => ({ name, path: join(directory, name) }));
 }
 
-function verifyAll(paths: readonly string[], request: Request): readonly Verified[] {
+function isAnyRules(name: string): boolean {
+  return isRulesName(name) || isRuleModuleName(name);
+}
+
+async function verifyAll(paths: readonly RulesPath[], request: Request): Promise<readonly Verified[]> {
   const seen = new Set<string>();
-  return paths.map((path) => {
+  const oddNames = nameProblems(paths);
+  const verified: Verified[] = [];
+  for (const { name, path } of paths) {
     const key = path.replace(/(^|\/)(?:\.?\/)+/g, '$1');
-    const isKnown = seen.has(key);
+    if (seen.has(key)) {
+      if (!request.json) print(request, `Failed to save stat for ${path}, ignoring: File exists`);
+      verified.push(unreadable(path, 'File exists', request));
+    } else verified.push(isRuleModuleName(name) ? await verifyModule(path, oddNames.get(path) ?? [], request) : verify(path, request));
     seen.add(key);
-    if (!isKnown) return verify(path, request);
-    if (!request.json) print(request, `Failed to save stat for ${path}, ignoring: File exists`);
-    return unreadable(path, 'File exists', request);
-  });
+  }
+  return verified;
+}
+
+/** Loads a rule in TypeScript. What it asks for is known when it is called, and checked then. */
+async function verifyModule(path: string, oddNames: readonly RuleProblem[], request: Request): Promise<Verified> {
+  const problems = [...oddNames];
+  try {
+    await loadRuleModule({ path: resolve(path) }, request.system.roots.config);
+  } catch (error) {
+    problems.push({ file: path, line: 0, severity: 'error', message: messageOf(error) });
+  }
+  if (!request.json) for (const { message } of problems) print(request, `${path}: ${message}`);
+  return judged(path, problems, request);
 }
 
 /** Checks a file and prints what is found, in the order and with the texts of udev. */
@@ -126,7 +148,11 @@ function verify(path: string, request: Request): Verified {
   const said = parsed.isDropped ? problems.slice(0, -1) : problems;
   if (!request.json) for (const { line, message } of said) print(request, `${path}:${line} ${message}`);
   if (parsed.isDropped) return { ...unreadable(path, problems.at(-1)?.message ?? '', request), problems };
-  // --no-style prints them as well, and lets the file pass.
+  return judged(path, problems, request);
+}
+
+/** --no-style prints style issues as well, and lets the file pass. */
+function judged(path: string, problems: readonly RuleProblem[], request: Request): Verified {
   const isStyle = problems.every(({ severity }) => severity === 'style');
   const ok = problems.length === 0 || (isStyle && request.noStyle);
   if (!ok && !request.json) print(request, `${path}: udev rules ${isStyle ? 'have style issues' : 'check failed'}.`);

@@ -10,11 +10,11 @@ const MAXSYMLINKS = 40;
 const ELOOP = 40;
 
 /**
- * The path with all links resolved as a process would see them whose / is `root`; '' is this machine's, where nothing is to be done.
- * What does not exist stays in the path as it is. Throws SystemError ELOOP.
+ * The path with all links resolved as a process would see them whose / is `root`; '' is this machine's, where nothing is to be done,
+ * as with a path that is not below `root`: our own rules are on this machine. What does not exist stays in the path as it is. Throws SystemError ELOOP.
  */
 export function resolveBelow(root: string, path: string): string {
-  if (root === '') return path;
+  if (root === '' || !path.startsWith(`${root}/`)) return path;
   const waiting = path.slice(root.length).split('/').reverse();
   let done = '';
   for (let links = 0; waiting.length > 0;) {

@@ -1,4 +1,4 @@
-// The text of a .link file: which network interface it is for and what it says of its name (systemd.link(5)).
+// The text of a .link file: which network interface it is for and what it says of its names and its address (systemd.link(5)).
 
 /** Lists are globs; one that starts with `!` is turned round as a whole. */
 export type LinkMatch = {
@@ -14,12 +14,21 @@ export type LinkConfig = {
   /** In order; the first that gives a name counts. undefined: nothing said. */
   readonly namePolicy: readonly string[] | undefined;
   readonly name: string | undefined;
-  /** Read, and left to who sets addresses. */
-  readonly macAddressPolicy: string | undefined;
+  /** undefined: `none`. */
+  readonly macAddressPolicy: 'persistent' | 'random' | undefined;
+  /** Of 6 bytes, or the 20 of InfiniBand; counts where no policy is. */
+  readonly macAddress: Uint8Array | undefined;
+  /** All that give a name count. */
+  readonly alternativeNamesPolicy: readonly string[];
+  readonly alternativeNames: readonly string[];
   readonly problems: readonly { readonly line: number; readonly message: string }[];
 };
 
 export const NAME_POLICIES: readonly string[] = ['kernel', 'keep', 'database', 'onboard', 'slot', 'path', 'mac'];
+const ALTERNATIVE_POLICIES: readonly string[] = NAME_POLICIES.slice(2);
+const ADDRESS_LENGTHS: readonly number[] = [6, 20];
+/** linux/if.h: ALTIFNAMSIZ without the NUL. */
+const ALTERNATIVE_NAME_MAX = 127;
 
 /** Those of [Match] that only say something of the machine or need more than sysfs: a file with one of them is not applied. */
 export const UNSUPPORTED_MATCHES: readonly string[] = ['PermanentMACAddress', 'Kind', 'Host', 'Virtualization', 'Credential', 'Firmware'];
@@ -37,7 +46,10 @@ export function parseLinkConfig(text: string, file: string): LinkConfig {
   const match = new Map<string, LinkMatch>();
   let namePolicy: readonly string[] | undefined;
   let name: string | undefined;
-  let macAddressPolicy: string | undefined;
+  let macAddressPolicy: 'persistent' | 'random' | undefined;
+  let macAddress: Uint8Array | undefined;
+  let alternativeNamesPolicy: readonly string[] = [];
+  let alternativeNames: readonly string[] = [];
   let section = '';
   for (const { line, text: content } of logicalLines(text)) {
     const head = /^\[([^\]]*)\]$/.exec(content)?.[1];
@@ -63,17 +75,44 @@ export function parseLinkConfig(text: string, file: string): LinkConfig {
       if (value === '' || isInterfaceName(value)) name = value === '' ? undefined : value;
       else problems.push({ line, message: `Interface name is not valid, ignoring assignment: ${value}` });
     } else if (section === 'Link' && key === 'MACAddressPolicy') {
-      macAddressPolicy = value === '' ? undefined : value;
+      if (value === 'persistent' || value === 'random') macAddressPolicy = value;
+      else if (value === 'none' || value === '') macAddressPolicy = undefined;
+      else problems.push({ line, message: `Failed to parse MAC address policy, ignoring: ${value}` });
+    } else if (section === 'Link' && key === 'MACAddress') {
+      const address = value === '' ? undefined : parseHardwareAddress(value);
+      if (value === '' || address) macAddress = address;
+      else problems.push({ line, message: `Not a valid hardware address, ignoring assignment: ${value}` });
+    } else if (section === 'Link' && key === 'AlternativeNamesPolicy') {
+      const words = splitWords(value);
+      const unknown = words.filter((word) => !ALTERNATIVE_POLICIES.includes(word));
+      if (unknown.length > 0) problems.push({ line, message: `Unknown policy of alternative names ${unknown.join(' ')}, ignoring.` });
+      alternativeNamesPolicy = value === '' ? [] : [...alternativeNamesPolicy, ...words.filter((word) => !unknown.includes(word))];
+    } else if (section === 'Link' && key === 'AlternativeName') {
+      const words = splitWords(value);
+      const bad = words.filter((word) => !isInterfaceName(word, ALTERNATIVE_NAME_MAX));
+      for (const word of bad) problems.push({ line, message: `Interface name is not valid or too long, ignoring assignment: ${word}` });
+      alternativeNames = value === '' ? [] : [...alternativeNames, ...words.filter((word) => !bad.includes(word))];
     }
   }
-  return { file, match: [...match.values()], namePolicy, name, macAddressPolicy, problems };
+  if (macAddressPolicy !== undefined && macAddress) problems.push({ line: 0, message: 'MACAddress= in [Link] section will be ignored when MACAddressPolicy= is set to "persistent" or "random".' });
+  return { file, match: [...match.values()], namePolicy, name, macAddressPolicy, macAddress, alternativeNamesPolicy, alternativeNames, problems };
 }
 
 /** Whether the kernel and udev take it as the name of an interface (linux/netdevice.h: dev_valid_name, and more for safety). */
-export function isInterfaceName(name: string): boolean {
-  if (name.length === 0 || name.length > 15 || name === '.' || name === '..' || name === 'all' || name === 'default') return false;
+export function isInterfaceName(name: string, lengthMax = 15): boolean {
+  if (name.length === 0 || name.length > lengthMax || name === '.' || name === '..' || name === 'all' || name === 'default') return false;
   // Numbers alone would be taken for an index; `%` is a template for the kernel.
   return !/^[0-9]+$/.test(name) && /^[!-~]+$/.test(name) && !/[:/%]/.test(name);
+}
+
+/** `52:54:00:12:34:56`, `52-54-…` and `5254.0012.3456` are the same; undefined for what is no address. */
+export function parseHardwareAddress(text: string): Uint8Array | undefined {
+  const separator = /[:.-]/.exec(text)?.[0] ?? ':';
+  const width = separator === '.' ? 4 : 2;
+  const parts = text.split(separator);
+  if (!parts.every((part) => part.length > 0 && part.length <= width && /^[0-9a-f]+$/i.test(part))) return undefined;
+  const bytes = Buffer.from(parts.map((part) => part.padStart(width, '0')).join(''), 'hex');
+  return ADDRESS_LENGTHS.includes(bytes.length) ? bytes : undefined;
 }
 
 /** An empty value takes back what was said before; further lines add to the list. */

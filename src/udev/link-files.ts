@@ -24,7 +24,7 @@ export function loadLinkConfigs(system: System): LinkConfig[] {
     if (text === undefined || text === '') return [];
     const dropIns = sortedFiles(directories.map((directory) => `${directory}/${basename(path)}.d`), '.conf');
     const parsed = parseLinkConfig([text, ...dropIns.map((file) => readText(system, file) ?? '')].join('\n'), path);
-    for (const { line, message } of parsed.problems) system.log.warn({ code: 'bad-link-file', file: path, line, message: `${path}:${line}: ${message}` });
+    for (const { line, message } of parsed.problems) system.log.warn({ code: 'bad-link-file', file: path, line, message: `${line === 0 ? path : `${path}:${line}`}: ${message}` });
     if (parsed.match.length === 0) {
       const message = `${path}: No valid settings found in the [Match] section, ignoring file. To match all interfaces, add OriginalName=*`;
       system.log.warn({ code: 'bad-link-file', file: path, message });

@@ -26,16 +26,19 @@ export function knownDevice({ devpath, subsystem, properties }: Uevent): KnownDe
 /**
  * The events, in the order in which they can be handled: what is gone, children first; then what is new or different, as it was scanned.
  * A driver that came or went makes a bind or unbind, any other difference in the `uevent` file a change. They carry `seqnum`, which
- * should be the kernel's newest when the scan began: libudev takes no event without one.
+ * should be the kernel's newest when the scan began: libudev takes no event without one. `mayHaveChanged`: messages were lost, and a change
+ * need not show in the `uevent` file (a disk that has grown, what `udevadm trigger` asked for): those without a difference get a change, too.
  */
-export function missedEvents(known: ReadonlyMap<string, KnownDevice>, scanned: readonly Scanned[], seqnum: number): readonly Uevent[] {
+export function missedEvents(
+  known: ReadonlyMap<string, KnownDevice>, scanned: readonly Scanned[], seqnum: number, { mayHaveChanged = false }: { readonly mayHaveChanged?: boolean } = {},
+): readonly Uevent[] {
   const there = new Set(scanned.map(({ devpath }) => devpath));
   const events: Uevent[] = [];
   for (const device of [...known.values()].toReversed()) {
     if (!there.has(device.devpath)) events.push(eventOf('remove', device, device.properties, seqnum));
   }
   for (const device of scanned) {
-    const action = actionFor(known.get(device.devpath), device);
+    const action = actionFor(known.get(device.devpath), device) ?? (mayHaveChanged ? 'change' : undefined);
     if (action !== undefined) events.push(eventOf(action, device, device.properties, seqnum));
   }
   return events;

@@ -25,9 +25,16 @@ export interface RuleStore {
   reload(): Promise<void>;
 }
 
+/** The rules as the daemon reads them: those of `loadAllRules`, with `defaultDirectory` where udev's own are missing. */
+export function loadMachineRules(system: System, { defaultDirectory, ...context }: RuleStoreOptions): Promise<LoadedRules> {
+  const directories = rulesDirectories(system);
+  const hasStockRules = listRulesFiles(directories, system.roots.config).some(({ name }) => name === STOCK_RULES);
+  return loadAllRules(system, { ...context, directories: hasStockRules || defaultDirectory === undefined ? directories : [...directories, defaultDirectory] });
+}
+
 /** At the start a faulty line costs what it costs in udev: itself. Never rejects for what is in the files; problems are logged. */
 export async function openRuleStore(system: System, options: RuleStoreOptions = {}): Promise<RuleStore> {
-  let loaded = await load(system, options);
+  let loaded = await loadMachineRules(system, options);
   let reloading = Promise.resolve();
   /** Files that were faulty when the daemon started: there is nothing better to keep. */
   const faultyFromTheStart = faultyFiles(loaded.problems);
@@ -36,7 +43,7 @@ export async function openRuleStore(system: System, options: RuleStoreOptions = 
   const reload = async (): Promise<void> => {
     let next: LoadedRules;
     try {
-      next = await load(system, options);
+      next = await loadMachineRules(system, options);
     } catch (error) {
       system.log.error({ code: 'rules-kept', message: `rules cannot be read, the old ones stay: ${messageOf(error)}` });
       return;
@@ -58,12 +65,6 @@ export async function openRuleStore(system: System, options: RuleStoreOptions = 
     },
     reload: () => (reloading = reloading.then(reload)),
   };
-}
-
-function load(system: System, { defaultDirectory, ...context }: RuleStoreOptions): Promise<LoadedRules> {
-  const directories = rulesDirectories(system);
-  const hasStockRules = listRulesFiles(directories, system.roots.config).some(({ name }) => name === STOCK_RULES);
-  return loadAllRules(system, { ...context, directories: hasStockRules || defaultDirectory === undefined ? directories : [...directories, defaultDirectory] });
 }
 
 function faultyFiles(problems: readonly RuleProblem[]): Set<string> {

@@ -36,6 +36,8 @@ export interface AnswerWatch {
   expect(uuid: string, syspath: string): void;
   /** The request failed: no answer will come. */
   forget(uuid: string): void;
+  /** Those that have not come are not waited for any more. */
+  forgetAll(): void;
   /**
    * Waits until every answer is there, or udev has nothing left to do. Returns what was asked for and never answered, in order. Rejects
    * when the socket fails, or with the reason of `signal`.
@@ -76,6 +78,7 @@ export async function watchAnswers(system: System, onAnswer: (syspath: string, u
       if (++expected % DRAIN_EVERY === 0) monitor.receive();
     },
     forget: (uuid) => void pending.delete(uuid),
+    forgetAll: () => pending.clear(),
     async wait(signal) {
       if (pending.size > 0) await pingDaemon(system, Infinity);
       const queue = join(system.roots.run, 'udev/queue');

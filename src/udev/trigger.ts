@@ -41,10 +41,6 @@ export type TriggerFilter = {
   readonly initialised: boolean | undefined;
 };
 
-export const NO_FILTER: TriggerFilter = {
-  subsystems: [], notSubsystems: [], attributes: [], notAttributes: [], properties: [], tags: [], sysnames: [], parents: [], initialised: undefined,
-};
-
 const SLASH = 0x2f;
 
 /** Whether a device passes. What has no subsystem never does. */

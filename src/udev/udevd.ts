@@ -117,8 +117,8 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
     arrivals.set(event, system.clock.now());
     queue.push(event);
   };
-  const walk = async (): Promise<void> => {
-    const made = await makeUp(system, options, queue, push, stopSignal);
+  const walk = async (isAfterLoss: boolean): Promise<void> => {
+    const made = await makeUp(system, options, queue, push, stopSignal, isAfterLoss);
     metrics.count('made', made.events);
     devices = made.devices;
     onWalk?.(made);
@@ -127,7 +127,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
     metrics.count('resyncs');
     try {
       await Promise.race([queue.idle(), system.clock.sleep(RESYNC_WAIT_MS, stopSignal)]);
-      await walk();
+      await walk(true);
     } catch (error) {
       if (!stopSignal.aborted) system.log.error({ code: 'coldplug-failed', message: `walk of ${system.roots.sys} failed: ${messageOf(error)}` });
     }
@@ -159,7 +159,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
     if (ending.signal.aborted) throw ending.signal.reason;
   })();
   return {
-    ready: options.skipColdplug === true ? Promise.resolve() : walker.runFirst(walk),
+    ready: options.skipColdplug === true ? Promise.resolve() : walker.runFirst(() => walk(false)),
     stopped,
     queue,
     get devices() {
@@ -207,6 +207,7 @@ function openInbox(push: (event: Uevent) => void): { add(event: Uevent): void; f
 /** Walks, queues what nobody told of, and waits until all of it is done. Throws as `scanDevices` does, and the reason of `signal`. */
 async function makeUp(
   system: System, { requests, journal, withSubsystems, goal }: UdevdOptions, queue: EventQueue, push: (event: Uevent) => void, signal: AbortSignal,
+  isAfterLoss: boolean,
 ): Promise<Walk> {
   const start = system.clock.now();
   // Read first: what happens during the walk has higher numbers.
@@ -215,7 +216,7 @@ async function makeUp(
   const scanned = withSubsystems === true ? [...scanSubsystems(system), ...devices] : devices;
   // Who waits already will be told of by that event.
   const queued = new Set(queue.pending().map(({ event }) => event.devpath));
-  const missed = missedEvents(journal.devices, scanned, seqnum).filter(({ devpath }) => !queued.has(devpath));
+  const missed = missedEvents(journal.devices, scanned, seqnum, { mayHaveChanged: isAfterLoss }).filter(({ devpath }) => !queued.has(devpath));
   let events = 0;
   requests.beginWalk();
   try {

@@ -14,7 +14,19 @@ export const GUEST_COMMAND = '/app/command';
 
 /** What a root has to begin with. */
 export const GUEST_DIRECTORIES = ['/dev', '/proc', '/sys', '/run', '/tmp', '/root', '/mnt', '/sbin', '/var'];
-export const GUEST_TEXTS = { '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', '/etc/group': 'root:x:0:\n' };
+
+/** Those that rules give nodes to, with the ids of Debian's base-passwd; the last four have none there. */
+const GUEST_GROUPS: readonly (readonly [name: string, id: number])[] = [
+  ['root', 0], ['daemon', 1], ['bin', 2], ['sys', 3], ['adm', 4], ['tty', 5], ['disk', 6], ['lp', 7], ['kmem', 15], ['dialout', 20], ['cdrom', 24],
+  ['floppy', 25], ['tape', 26], ['audio', 29], ['utmp', 43], ['video', 44], ['plugdev', 46], ['users', 100], ['nogroup', 65534],
+  ['input', 901], ['render', 902], ['kvm', 903], ['sgx', 904],
+];
+
+/** Files of a caller come later and win. */
+export const GUEST_TEXTS = {
+  '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+  '/etc/group': GUEST_GROUPS.map(([name, id]) => `${name}:x:${id}:\n`).join(''),
+};
 
 export type GuestInitOptions = {
   /** The program that the kernel runs for request_module(): the path that kernel.modprobe is set to, '' for none. */

@@ -36,6 +36,19 @@ describe('udevadm info', () => {
     ]]);
   });
 
+  it('exports the devices that match, as udevadm trigger means it, and no others', async () => {
+    const root = machine();
+    const shown = async (...argv: readonly string[]) => (await info(root, '-e', ...argv)).stdout.split('\n').filter((line) => line.startsWith('M: ')).map((line) => line.slice(3));
+    const filters = [
+      [], ['--subsystem-match=bl*'], ['--subsystem-nomatch=block'], ['--attr-match=size=2048'], ['--attr-nomatch=size'], ['--property-match=ID_MODEL=Disk*'], ['--tag-match=systemd'],
+      ['--sysname-match=sd?', '--initialized-match'], ['--initialized-nomatch', '--tag-match=systemd'], ['--parent-match=/devices/pci0/0000:00:1f.2'],
+    ];
+    expect(await Promise.all(filters.map((argv) => shown(...argv)))).toEqual([
+      ['0000:00:1f.2', 'sda'], ['sda'], ['0000:00:1f.2'], ['sda'], ['0000:00:1f.2'], ['sda'], ['sda'], ['sda'], [], ['0000:00:1f.2', 'sda'],
+    ]);
+    expect(await info(root, '-e', '--parent-match=/nosuch')).toEqual({ status: 1, stdout: '', stderr: "Failed to open the device '/nosuch': No such device\n" });
+  });
+
   it('prints all devices as JSON, one a line', async () => {
     const { stdout } = await info(machine(), '-e', '--json=short');
     expect(stdout.trim().split('\n').map((line) => JSON.parse(line).SYSNAME)).toEqual(['0000:00:1f.2', 'sda']);

@@ -1,4 +1,4 @@
-import { symlinkSync } from 'node:fs';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -20,6 +20,7 @@ function machine(rules = RULES): string {
     'sys/devices/virtual/block/vda/ro': '0\n',
     'sys/class/block/x': '',
     'etc/udev/rules.d/10-a.rules': rules,
+    'etc/udev/rules.d/50-udev-default.rules': '',
     'etc/group': 'disk:x:6:\n',
   });
   symlinkSync('../../../../class/block', join(root, 'sys/devices/virtual/block/vda/subsystem'));
@@ -88,6 +89,15 @@ run: 'helper vda'
   it('says what is wrong with the rules, and goes on', async () => {
     const { status, stderr } = await run(['/class/block/vda'], machine('NONSENSE="x"\nKERNEL=="vda", OWNER="nobody-here"\n'));
     expect([status, stderr]).toEqual([0, '/etc/udev/rules.d/10-a.rules:1 Invalid key \'NONSENSE\'.\n/etc/udev/rules.d/10-a.rules:2 Unknown user \'nobody-here\', ignoring.\n']);
+  });
+
+  it('takes our own rules where those of udev are missing', async () => {
+    const root = machine('');
+    const linksOf = async () => JSON.parse((await run(['--json', '/class/block/vda'], root)).stdout).links.filter((link: string) => link.startsWith('disk/by-diskseq/'));
+    writeFileSync(join(root, 'sys/devices/virtual/block/vda/uevent'), 'MAJOR=254\nMINOR=0\nDEVNAME=vda\nDEVTYPE=disk\nDISKSEQ=3\n');
+    expect(await linksOf()).toEqual([]);
+    rmSync(join(root, 'etc/udev/rules.d/50-udev-default.rules'));
+    expect(await linksOf()).toEqual(['disk/by-diskseq/3']);
   });
 
   it('refuses what is no device, no action and no option', async () => {

@@ -2,8 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { openFakeNative } from '../../native-bindings/fake.ts';
 import { udevadmTrigger } from '../../src/applets/udevadm-trigger.ts';
-import { fixtureRoot } from '../fixture-root.ts';
+import { openSystem } from '../../src/system.ts';
+import { formatBroadcast } from '../../src/udev/broadcast.ts';
+import { openControlServer } from '../../src/udev/control-socket.ts';
+import { fixtureRoot, recordingLog } from '../fixture-root.ts';
 import { writeSysfs } from '../udev/captured-sysfs.ts';
 import { runApplet } from './run-applet.ts';
 
@@ -78,5 +82,32 @@ describe('udevadm trigger', () => {
       status: 1, stdout: `${syspath}\n`,
       stderr: `trigger: udev never answered for ${syspath}\ntrigger: udev has nothing left to do: their events were lost, or no udev works on ${root}/run/udev\n`,
     });
+  });
+
+  it('asks again for what was lost with --settle, and gives up on what never comes', async () => {
+    const { root } = machine();
+    const native = openFakeNative();
+    const file = join(root, 'sys/devices/virtual/net/lo/uevent');
+    const asked = new Set<string>();
+    let answerTo = 2;
+    const server = await openControlServer(openSystem({ root, native, log: recordingLog() }), {
+      onError: () => undefined,
+      // The daemon has read all: it answers the request with this number, and has lost the others.
+      onMessage: () => {
+        const [, uuid = ''] = readFileSync(file, 'utf8').split(' ');
+        asked.add(uuid);
+        if (asked.size !== answerTo) return;
+        const properties = new Map([['ACTION', 'change'], ['DEVPATH', '/devices/virtual/net/lo'], ['SUBSYSTEM', 'net'], ['SYNTH_UUID', uuid], ['SEQNUM', '1']]);
+        native.sockets.at(-1)?.inject(formatBroadcast({ subsystem: 'net', devtype: undefined, tags: [], properties }), { groups: 2, pid: 1234 });
+      },
+    });
+    const run = () => runApplet(udevadmTrigger, ['-y', 'lo', '--settle'], { root, native });
+    const again = 'trigger: 1 events were lost: asking for them again\n';
+    expect([await run(), asked.size]).toEqual([{ status: 0, stdout: '', stderr: again }, 2]);
+    asked.clear();
+    answerTo = Infinity;
+    const { status, stderr } = await run();
+    expect([status, asked.size, stderr.startsWith(`${again.repeat(3)}trigger: udev never answered for`)]).toEqual([1, 4, true]);
+    await server.close();
   });
 });

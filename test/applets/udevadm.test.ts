@@ -54,4 +54,24 @@ describe('udevadm verify', () => {
     expect((await runApplet(udevadm, ['-d', 'verify', file, '--no-summary'], { root: '/' })).stderr)
       .toBe(`Reading rules file: ${file}\n${file}:1 Invalid key '?[31mFOO'.\n${file}: udev rules check failed.\n`);
   });
+
+  it('loads rules in TypeScript, and says what is wrong with them and with their names', async () => {
+    const good = 'export const rule = () => undefined;';
+    const root = fixtureRoot({
+      '10-good.rules.mjs': good, '20-none.rules.mjs': 'export const rules = 1;', '30-two.rules.mjs': `${good}export default () => ({});`, '40-mask.rules.mjs': '',
+      '50-throws.rules.mjs': 'throw new Error("no luck");', '60-same.rules.js': good, '60-same.rules.mjs': good, 'unnumbered.rules.mjs': good, 'z.rules': 'FOO="x"\n',
+    });
+    const { status, stdout, stderr } = await runApplet(udevadm, ['verify', '--no-style', root], { root: '/' });
+    expect([status, stdout]).toEqual([1, '\n9 udev rules files have been checked.\n  Success: 4\n  Fail:    5\n']);
+    const failed = (name: string, message: string) => `${name}: ${message}\n${name}: udev rules check failed.\n`;
+    expect(stderr.replaceAll(`${root}/`, '')).toBe([
+      failed('20-none.rules.mjs', 'exports no function `rule`'),
+      failed('30-two.rules.mjs', 'exports two functions, `rule` and the default: which is the rule?'),
+      failed('50-throws.rules.mjs', 'no luck'),
+      failed('60-same.rules.mjs', 'is read beside 60-same.rules.js: the same rule would run twice'),
+      'unnumbered.rules.mjs: style: the name does not begin with the number that puts it in its place, as 65-name does.\n',
+      'z.rules:1 Invalid key \'FOO\'.\nz.rules: udev rules check failed.\n',
+    ].join(''));
+    expect((await runApplet(udevadm, ['verify', join(root, 'unnumbered.rules.mjs')], { root: '/' })).status).toBe(1);
+  });
 });

@@ -6,7 +6,7 @@ import { errnoName } from '../../native-bindings/errno.ts';
 import { inotifyEvents } from '../../native-bindings/inotify.ts';
 import { openLibc } from '../../native-bindings/libc.ts';
 import { IN_CLOSE_WRITE, IN_IGNORED, LOCK_EX, LOCK_NB, S_IFCHR } from '../../native-bindings/native.ts';
-import { renameMessage } from '../../native-bindings/rtnetlink.ts';
+import { alternativeNameMessage, renameMessage } from '../../native-bindings/rtnetlink.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 
 const native = openLibc();
@@ -73,6 +73,15 @@ describe('inotifyEvents', () => {
     bytes.write('queue', 32);
     expect(inotifyEvents(bytes)).toEqual([{ watch: 7, mask: 8, name: '' }, { watch: 9, mask: 0x200, name: 'queue' }]);
     for (let length = 0; length < bytes.length; length++) inotifyEvents(bytes.subarray(0, length));
+  });
+});
+
+describe('alternativeNameMessage', () => {
+  it('is RTM_NEWLINKPROP with a name in a list', () => {
+    expect(Buffer.from(alternativeNameMessage(5, 'lan0') ?? []).toString('hex')).toBe([
+      '30000000', '6c00', '0500', '01000000', '00000000', '00', '00', '0000', '05000000', '00000000', '00000000', '1000', '3480', '0900', '3500', '6c616e3000', '000000',
+    ].join(''));
+    expect([alternativeNameMessage(1, 'x'.repeat(127))?.length, alternativeNameMessage(1, 'x'.repeat(128)), alternativeNameMessage(0, 'x')]).toEqual([168, undefined, undefined]);
   });
 });
 

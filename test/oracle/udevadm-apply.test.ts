@@ -113,4 +113,32 @@ status=0; ours udevadm lock -t 0 -d /dev/loop0 true 2>&1 || status=$?; echo $sta
 exec 9<&-; ours udevadm lock -p -d /dev/loop0`);
     if (out !== 'none\n') expect(out).toBe("7\n1\nlocked\n0\nDevice '/dev/loop0' is currently locked.\n1\n/dev/loop0\n");
   });
+
+  it('gives interfaces the addresses and alternative names that test-builtin net_setup_link of 252 gives them', () => {
+    const links = [
+      'MACAddressPolicy=persistent', 'MACAddress=02:00:00:00:00:05', 'MACAddress=03-00-00-00-00-07', 'MACAddressPolicy=persistent\nMACAddress=02:00:00:00:00:06',
+      'MACAddress=0200.0000.0008\nAlternativeName=foo bar\nAlternativeName=baz v0\nAlternativeNamesPolicy=path mac',
+      'MACAddress=02:00:00:00:00:09\nMACAddressPolicy=none\nAlternativeName=gone\nAlternativeName=\nAlternativeName=a/b an-alternative-name-of-40-characters-in-all 123',
+      'MACAddress=xx\nMACAddress=02:00:00:00:00:0a\nMACAddress=1:2:3\nMACAddressPolicy=foo',
+    ];
+    const out = inside(`
+mkdir /run/etc /run/systemd /run/systemd/network
+cp -a /etc/. /run/etc
+echo 0123456789abcdef0123456789abcdef >/run/etc/machine-id
+mount --bind /run/etc /etc
+echo 'SUBSYSTEM=="net", IMPORT{builtin}="net_setup_link"' >/run/udev/rules.d/50-udev-default.rules
+both() {
+  for who in theirs ours; do
+    ip link add v0 type veth peer name v1
+    if [ $who = theirs ]; then $UDEVADM test-builtin net_setup_link /sys/class/net/v0 >/dev/null 2>&1; else ours udevadm apply -q --no-broadcast /sys/class/net/v0 2>/dev/null; fi
+    ip -o link show v0 | sed "s/^.*link.ether /$1 $who /; s/ brd ff:ff:ff:ff:ff:ff//; s/ link-netnsid.*//"
+    ip link del v0
+  done
+}
+${links.map((link, index) => `printf '%s\\n' '[Match]' 'OriginalName=v*' '[Link]' ${link.split('\n').map((line) => `'${line}'`).join(' ')} >/run/systemd/network/10-a.link; both ${index}`).join('\n')}`);
+    const linesOf = (who: string) => out.split('\n').filter((line) => line.includes(` ${who} `)).map((line) => line.replace(` ${who} `, ' '));
+    expect(linesOf('ours')).toEqual(linesOf('theirs'));
+    expect(linesOf('ours')).toHaveLength(links.length);
+    expect(linesOf('ours')[4]).toMatch(/^4 02:00:00:00:00:08\s*\\ +altname bar\\ +altname baz\\ +altname foo/);
+  });
 });

@@ -36,6 +36,11 @@ describe('missedEvents', () => {
     )).toEqual(['add /a', 'add /b', 'add /c']);
   });
 
+  it('tells of a change wherever there may have been one that no file shows', () => {
+    const events = missedEvents(knownOf(device('/same'), device('/bound'), device('/gone')), [device('/same'), device('/bound', { DRIVER: 'd' }), device('/new')], 9, { mayHaveChanged: true });
+    expect(events.map(({ action, devpath }) => `${action} ${devpath}`)).toEqual(['remove /gone', 'change /same', 'bind /bound', 'add /new']);
+  });
+
   it('makes events with everything that libudev asks for', () => {
     const [event] = missedEvents(new Map(), [device('/devices/a', { MODALIAS: 'x:a' })], 9);
     expect(event).toEqual({

@@ -124,14 +124,16 @@ describe('startUdevd', () => {
     load.open();
     await udevd.ready;
     expect(await walked()).toMatchObject({ devices: 2, events: 2 });
-    expect(await walked()).toMatchObject({ devices: 2, events: 0 });
+    // What was lost may have been a change that no file shows.
+    expect(await walked()).toMatchObject({ devices: 2, events: 2 });
+    expect(seen.splice(0).toSorted()).toEqual(['add /devices/a', 'add /devices/gone', 'change /devices/a', 'change /devices/gone']);
     // Only one walk more was pending: this one comes from the next loss.
     addDevices(root.path, { '/devices/lost': { uevent: 'MODALIAS=x:lost', subsystem: 'x' } });
     rmSync(join(root.path, 'sys/devices/gone'), { recursive: true });
     socket.lose();
-    expect(await walked()).toMatchObject({ devices: 2, events: 2 });
-    expect(seen.toSorted()).toEqual(['add /devices/a', 'add /devices/gone', 'add /devices/lost', 'remove /devices/gone']);
-    expect(counted()).toMatchObject({ resyncs: 2, events: { made: 4, done: 4, failed: 0 } });
+    expect(await walked()).toMatchObject({ devices: 2, events: 3 });
+    expect(seen.toSorted()).toEqual(['add /devices/lost', 'change /devices/a', 'remove /devices/gone']);
+    expect(counted()).toMatchObject({ resyncs: 2, events: { made: 7, done: 7, failed: 0 } });
     stop.abort();
     await udevd.stopped;
   });

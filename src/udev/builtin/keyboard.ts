@@ -7,16 +7,15 @@ import { messageOf } from '../../errors.ts';
 import { errnoName } from '../../system.ts';
 import type { System } from '../../system.ts';
 import type { Device } from '../device.ts';
+import { ABSINFO_SIZE, EVIOCGABS } from './abs-info.ts';
 import type { Builtin, BuiltinContext } from './builtin.ts';
 import { keyCode } from './key-codes.ts';
 
 /** linux/input.h, for the sizes that they have on all architectures. */
 const EVIOCSKEYCODE = 0x40084504;
-const EVIOCGABS = 0x80184540;
 const EVIOCSABS = 0x401845c0;
 
-/** struct input_absinfo: value, minimum, maximum, fuzz, flat, resolution, 4 bytes each. `EVDEV_ABS_xx=min:max:resolution:fuzz:flat`. */
-const ABSINFO_SIZE = 24;
+/** Where in a struct input_absinfo the fields of `EVDEV_ABS_xx=min:max:resolution:fuzz:flat` are. */
 const ABS_FIELDS = [4, 8, 20, 12, 16] as const;
 /** linux/input-event-codes.h: ABS_CNT. */
 const ABS_COUNT = 0x40;

@@ -25,7 +25,7 @@ export type NetLink = {
 export type NetNames = { readonly onboard?: string; readonly label?: string; readonly path?: string; readonly slot?: string };
 
 /** linux/if_arp.h. */
-const ARPHRD_ETHER = 1;
+export const ARPHRD_ETHER = 1;
 export const ARPHRD_INFINIBAND = 32;
 const ARPHRD_SLIP = 256;
 const PREFIXES: Readonly<Record<number, string>> = { [ARPHRD_ETHER]: 'en', [ARPHRD_INFINIBAND]: 'ib', [ARPHRD_SLIP]: 'sl' };

@@ -1,14 +1,15 @@
-// The builtin net_setup_link: which .link file is for a network interface, and the name that it asks for.
+// The builtin net_setup_link: which .link file is for a network interface, and what it asks for.
 
 import { readFileSync } from 'node:fs';
 
 import { codeOf } from '../../errors.ts';
 import { fnmatch } from '../../kmod/alias.ts';
 import type { Device } from '../device.ts';
-import { isInterfaceName, UNSUPPORTED_MATCHES } from '../link-config.ts';
+import { isInterfaceName, parseHardwareAddress, UNSUPPORTED_MATCHES } from '../link-config.ts';
 import type { LinkConfig, LinkMatch } from '../link-config.ts';
 import { loadLinkConfigs } from '../link-files.ts';
 import type { Builtin, BuiltinContext } from './builtin.ts';
+import { addAlternativeNames, applyAddress, POLICY_PROPERTIES } from './link-identity.ts';
 import { linkTypeName } from './link-type.ts';
 import { integer } from './net-id.ts';
 
@@ -20,21 +21,16 @@ const NET_NAME_PREDICTABLE = 2;
 const NET_NAME_USER = 3;
 const NET_NAME_RENAMED = 4;
 
-/** The properties of net_id and hwdb that each policy reads. */
-const POLICY_PROPERTIES: Readonly<Record<string, string>> = {
-  database: 'ID_NET_NAME_FROM_DATABASE', onboard: 'ID_NET_NAME_ONBOARD', slot: 'ID_NET_NAME_SLOT', path: 'ID_NET_NAME_PATH', mac: 'ID_NET_NAME_MAC',
-};
-
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'x86-64', arm64: 'arm64', riscv64: 'riscv64' };
 
 /** How long the files are taken as read, in milliseconds: udev too looks for changes at most this often. */
 const CHECK_INTERVAL = 3000;
 
 /**
- * Sets ID_NET_DRIVER, ID_NET_LINK_FILE and ID_NET_NAME; renaming is left to the rules. Addresses, alternative names and all that
- * ethtool sets are not touched. Without a .link file that fits it succeeds and says the driver only.
+ * Sets ID_NET_DRIVER, ID_NET_LINK_FILE and ID_NET_NAME; renaming is left to the rules. With `applies` also the address and the alternative
+ * names of the interface; what ethtool sets is not touched. Without a .link file that fits it succeeds and says the driver only.
  */
-export function netSetupLinkBuiltin(): Builtin {
+export function netSetupLinkBuiltin({ applies = false }: { readonly applies?: boolean } = {}): Builtin {
   let loaded: { readonly configs: readonly LinkConfig[]; readonly until: number } | undefined;
   return {
     name: 'net_setup_link',
@@ -56,8 +52,13 @@ export function netSetupLinkBuiltin(): Builtin {
       if (!loaded || now >= loaded.until) loaded = { configs: loadLinkConfigs(system), until: now + CHECK_INTERVAL };
       const config = loaded.configs.find((each) => each.match.every((match) => fits(match, context, driver)));
       if (!config) return properties;
+      const name = newName(config, context);
       properties.set('ID_NET_LINK_FILE', config.file);
-      properties.set('ID_NET_NAME', newName(config, context));
+      properties.set('ID_NET_NAME', name);
+      if (applies) {
+        await applyAddress(config, context);
+        await addAlternativeNames(config, name, context);
+      }
       return properties;
     },
   };
@@ -91,7 +92,7 @@ function fits({ key, values, negated }: LinkMatch, context: BuiltinContext, driv
     case 'OriginalName':
       return matchesAny(device.sysname);
     case 'MACAddress':
-      return values.some((value) => plainAddress(value) === plainAddress(device.attribute('address') ?? '')) !== negated;
+      return values.some((value) => isAddress(value, device.attribute('address') ?? '')) !== negated;
     case 'Path':
       return matchesAny(properties.get('ID_PATH'));
     case 'Driver':
@@ -146,11 +147,9 @@ function typeName(device: Device): string | undefined {
   return type === undefined ? undefined : linkTypeName(type);
 }
 
-/** `52:54:00:12:34:56`, `52-54-…` and `5254.0012.3456` are the same. */
-function plainAddress(text: string): string {
-  const separator = /[:.-]/.exec(text)?.[0] ?? ':';
-  const width = separator === '.' ? 4 : 2;
-  return text.split(separator).map((part) => part.toLowerCase().padStart(width, '0')).join('');
+function isAddress(text: string, address: string): boolean {
+  const bytes = parseHardwareAddress(address);
+  return bytes !== undefined && parseHardwareAddress(text)?.every((byte, index) => byte === bytes[index]) === true;
 }
 
 function cmdline(proc: string): string {

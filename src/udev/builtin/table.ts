@@ -8,7 +8,7 @@ import type { Builtin } from './builtin.ts';
 /** What builtins share. */
 export type BuiltinMachine = {
   readonly system: System;
-  /** Who loads modules; absent where nothing shall be loaded. */
+  /** Who loads modules; absent where nothing shall be done to the machine. */
   readonly requests?: Pick<ModuleRequests, 'request'>;
   /** The hardware database: opened once. */
   readonly hwdb: () => Promise<HwdbSource>;
@@ -24,12 +24,12 @@ export const BUILTINS: readonly BuiltinEntry[] = [
   { name: 'blkid', help: 'Filesystem and partition probing', runOnce: true, load: async () => (await import('./blkid.ts')).blkidBuiltin },
   { name: 'btrfs', help: 'btrfs volume management', runOnce: false, load: async () => (await import('./btrfs.ts')).btrfsBuiltin },
   { name: 'hwdb', help: 'Hardware database', runOnce: false, load: async ({ hwdb }) => (await import('./hwdb.ts')).hwdbBuiltin(await hwdb()) },
-  { name: 'input_id', help: 'Input device properties', runOnce: false, load: async () => (await import('./input-id.ts')).inputIdBuiltin() },
+  { name: 'input_id', help: 'Input device properties', runOnce: false, load: async () => (await import('./input-id.ts')).inputIdBuiltin((await import('./abs-info.ts')).readAbsInfo) },
   { name: 'keyboard', help: 'Keyboard scancode mapping and touchpad/pointingstick characteristics', runOnce: false, load: async () => (await import('./keyboard.ts')).keyboardBuiltin },
   { name: 'kmod', help: 'Kernel module loader', runOnce: false, load: async ({ requests }) => (await import('./kmod.ts')).kmodBuiltin(requests) },
   { name: 'net_driver', help: 'Set driver for network device', runOnce: true, load: async () => (await import('./net-driver.ts')).netDriverBuiltin },
   { name: 'net_id', help: 'Network device properties', runOnce: false, load: async ({ hwdb }) => (await import('./net-id.ts')).netIdBuiltin(await hwdb()) },
-  { name: 'net_setup_link', help: 'Configure network link', runOnce: false, load: async () => (await import('./net-setup-link.ts')).netSetupLinkBuiltin() },
+  { name: 'net_setup_link', help: 'Configure network link', runOnce: false, load: async ({ requests }) => (await import('./net-setup-link.ts')).netSetupLinkBuiltin({ applies: requests !== undefined }) },
   { name: 'path_id', help: 'Compose persistent device path', runOnce: true, load: async () => (await import('./path-id.ts')).pathId },
   { name: 'uaccess', help: 'Manage device node user ACL', runOnce: false, load: async () => (await import('./uaccess.ts')).uaccessBuiltin },
   { name: 'usb_id', help: 'USB device properties', runOnce: true, load: async () => (await import('./usb-id.ts')).usbId },

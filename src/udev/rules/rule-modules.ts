@@ -36,7 +36,7 @@ export async function loadAllRules(system: System, options: LoadRulesOptions = {
   const problems: RuleProblem[] = [];
   for (const path of paths) {
     try {
-      const rule = await loadModule(path, root);
+      const rule = await loadRuleModule(path, root);
       if (rule) files.push({ file: path.path, lines: [lineOf(path.path, rule)] });
     } catch (error) {
       problems.push({ file: path.path, line: 0, severity: 'error', message: messageOf(error) });
@@ -59,8 +59,31 @@ export function distrust({ uid, mode }: Pick<Stats, 'uid' | 'mode'>, kind: 'file
 
 const S_ISVTX = 0o1000;
 
-/** Undefined for a file that only masks another: it is empty, or a link to /dev/null. */
-async function loadModule({ path }: RulesPath, root: string): Promise<DeviceRule | undefined> {
+/**
+ * What is odd about the names of rules in TypeScript, by path: these are all files that are read, of one directory or of a machine. Each is
+ * loaded all the same.
+ */
+export function nameProblems(paths: readonly RulesPath[]): ReadonlyMap<string, readonly RuleProblem[]> {
+  const problems = new Map<string, readonly RuleProblem[]>();
+  const first = new Map<string, string>();
+  for (const { name, path } of paths.filter((each) => isRuleModuleName(each.name))) {
+    const found: RuleProblem[] = [];
+    if (!/^[0-9]{2,}-/.test(name)) found.push({ file: path, line: 0, severity: 'style', message: 'style: the name does not begin with the number that puts it in its place, as 65-name does.' });
+    // What a compiler made of a rule, beside its source: both run.
+    const stem = name.slice(0, name.lastIndexOf('.'));
+    const twin = first.get(stem);
+    if (twin !== undefined) found.push({ file: path, line: 0, severity: 'error', message: `is read beside ${twin}: the same rule would run twice` });
+    else first.set(stem, path);
+    if (found.length > 0) problems.set(path, found);
+  }
+  return problems;
+}
+
+/**
+ * Runs the text of a rule in TypeScript, which is trusted as the daemon trusts it, and returns its function. Undefined for a file that only masks
+ * another: it is empty, or a link to /dev/null. Throws what is wrong with it, of whatever class: also what the text throws.
+ */
+export async function loadRuleModule({ path }: Pick<RulesPath, 'path'>, root: string): Promise<DeviceRule | undefined> {
   const resolved = resolveBelow(root, path);
   if (linkTarget(resolved) === devNull || linkTarget(path) === devNull) return undefined;
   const real = realpathSync(resolved);
@@ -98,6 +121,7 @@ function readsTypeScript(): boolean {
 
 function ruleOf(exports: unknown): DeviceRule {
   const { rule, default: standard } = exports as { readonly rule?: unknown; readonly default?: unknown };
+  if (typeof rule === 'function' && typeof standard === 'function' && rule !== standard) throw new Error('exports two functions, `rule` and the default: which is the rule?');
   if (typeof standard === 'object' && standard !== null && 'rule' in standard) throw new Error('is CommonJS, which Node does not load again after a change: write `export const rule = …`');
   const found = rule ?? standard;
   if (typeof found !== 'function') throw new Error('exports no function `rule`');

@@ -4,7 +4,7 @@ import { openFakeNative } from '../../../native-bindings/fake.ts';
 import { openSystem } from '../../../src/system.ts';
 import { netDriverBuiltin } from '../../../src/udev/builtin/net-driver.ts';
 import { netSetupLinkBuiltin } from '../../../src/udev/builtin/net-setup-link.ts';
-import { isInterfaceName, parseLinkConfig } from '../../../src/udev/link-config.ts';
+import { isInterfaceName, parseHardwareAddress, parseLinkConfig } from '../../../src/udev/link-config.ts';
 import { fixtureRoot, recordingLog } from '../../fixture-root.ts';
 import { contextOf } from './plain-device.ts';
 
@@ -77,8 +77,38 @@ describe('parseLinkConfig', () => {
   it('joins continued lines, skips comments, keeps the last of single values', () => {
     expect(parseLinkConfig('# c\n[Match]\n; d\nOriginalName=a \\\n  b\n[Link]\nName = x\nName=y\nMTUBytes=9\nbroken\n', 'f')).toEqual({
       file: 'f', match: [{ key: 'OriginalName', values: ['a', 'b'], negated: false }], namePolicy: undefined, name: 'y', macAddressPolicy: undefined,
+      macAddress: undefined, alternativeNamesPolicy: [], alternativeNames: [],
       problems: [{ line: 10, message: "Missing '=', ignoring line." }],
     });
+  });
+});
+
+describe('net_setup_link of a daemon', () => {
+  it('sets the address and the other names, none twice and none that the interface has', async () => {
+    const root = fixtureRoot({
+      'sys/devices/net/eth0/uevent': 'INTERFACE=eth0\nIFINDEX=2\n', 'sys/devices/net/eth0/address': '02:00:00:00:aa:bb\n', 'sys/devices/net/eth0/flags': '0x1003\n', 'proc/cmdline': '',
+      'etc/systemd/network/10-a.link': '[Match]\nOriginalName=*\n[Link]\nNamePolicy=path\nMACAddress=02:00:00:00:00:01\nAlternativeName=b a eth0 enp0s3\nAlternativeNamesPolicy=path mac\n',
+    });
+    const asked = async (applies: boolean) => {
+      const native = openFakeNative();
+      const system = openSystem({ root, log: recordingLog(), native });
+      await netSetupLinkBuiltin({ applies }).run(contextOf(system, '/devices/net/eth0', { properties: PROPERTIES }), ['net_setup_link']);
+      return native.calls.filter(({ call }) => call === 'setInterfaceAddress' || call === 'addInterfaceName');
+    };
+    expect(await asked(false)).toEqual([]);
+    expect(await asked(true)).toEqual([
+      { call: 'setInterfaceAddress', ifindex: 2, address: '020000000001' },
+      ...['a', 'b', 'enx0200'].map((name) => ({ call: 'addInterfaceName', ifindex: 2, name })),
+    ]);
+  });
+});
+
+describe('parseHardwareAddress', () => {
+  it('takes six or twenty bytes in three ways of writing', () => {
+    const hex = (text: string) => Buffer.from(parseHardwareAddress(text) ?? []).toString('hex');
+    expect(['2:0:0:0:0:1A', '02-00-00-00-00-1a', '0200.0000.001a'].map(hex)).toEqual(Array(3).fill('02000000001a'));
+    expect(hex(Array(20).fill('ff').join(':'))).toBe('ff'.repeat(20));
+    expect(['', 'xx', '02:00', '02:00:00:00:00:1g', '02:00-00:00:00:00', '002:00:00:00:00:00'].map(hex)).toEqual(Array(6).fill(''));
   });
 });
 
