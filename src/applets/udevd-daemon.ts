@@ -9,6 +9,7 @@ import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
 import { parseGoal } from '../udev/goal.ts';
 import type { Goal } from '../udev/goal.ts';
 import { openJournal } from '../udev/journal.ts';
+import { postponeOptimising } from '../udev/late-optimiser.ts';
 import { moduleLoader } from '../udev/load.ts';
 import { openMetrics } from '../udev/metrics.ts';
 import { openModuleRequests } from '../udev/module-requests.ts';
@@ -179,6 +180,7 @@ type PartOptions = {
 
 async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, options: PartOptions): Promise<Parts> {
   const { signal, goal, onRequest, onEvent, onWalk, onReload = () => undefined, onExit = () => undefined } = options;
+  const countEvent = postponeOptimising();
   const account = openWalkAccount();
   const metrics = openMetrics();
   const requests: ModuleRequests = openModuleRequests(system, kmod, (request) => {
@@ -204,7 +206,11 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
       const udevd = await startUdevd(system, {
         handle: services?.handle ?? moduleLoader(requests), requests, metrics, journal: openJournal(system), signal,
         skipColdplug: command.skipColdplug, withSubsystems: rules !== undefined,
-        ...(goal ? { goal } : {}), ...(onEvent ? { onEvent } : {}), ...(onWalk ? { onWalk } : {}), ...(services ? { onBusy: services.onBusy } : {}),
+        onEvent: () => {
+          countEvent();
+          onEvent?.();
+        },
+        ...(goal ? { goal } : {}), ...(onWalk ? { onWalk } : {}), ...(services ? { onBusy: services.onBusy } : {}),
       });
       if (command.childrenMax !== undefined) udevd.queue.parallel = command.childrenMax;
       return udevd;
