@@ -19,6 +19,7 @@ const LZMA_STREAM_END = 1;
 const LZMA_FINISH = 3;
 const LZMA_TELL_UNSUPPORTED_CHECK = 0x02;
 const LZMA_CONCATENATED = 0x08;
+const LZMA_IGNORE_CHECK = 0x10;
 const LZMA_FLAGS = LZMA_CONCATENATED | LZMA_TELL_UNSUPPORTED_CHECK;
 const LZMA_ERRORS: Readonly<Record<number, string>> = {
   3: 'the check of the data is of an unsupported type',
@@ -123,9 +124,10 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
 
   // liblzma starts over with what a decoder has allocated: for small files that is a good part of the work.
   const idle: Buffer[] = [];
-  const begin = (data: Uint8Array, output: Uint8Array): Buffer | undefined => {
+  const begin = (data: Uint8Array, output: Uint8Array, unchecked = false): Buffer | undefined => {
     const stream = idle.pop() ?? Buffer.from(new ArrayBuffer(LZMA_STREAM_SIZE));
-    if (lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, LZMA_FLAGS) !== LZMA_OK) {
+    const flags = unchecked ? LZMA_FLAGS | LZMA_IGNORE_CHECK : LZMA_FLAGS;
+    if (lzma.lzma_stream_decoder(stream, LZMA_MEMORY_LIMIT, flags) !== LZMA_OK) {
       lzma.lzma_end(stream);
       return undefined;
     }
@@ -143,8 +145,8 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
     return code === LZMA_STREAM_END ? output.length - left : undefined;
   };
 
-  const decompressInto = async (data: Uint8Array, output: Uint8Array): Promise<number | undefined> => {
-    const stream = begin(data, output);
+  const decompressInto = async (data: Uint8Array, output: Uint8Array, unchecked?: boolean): Promise<number | undefined> => {
+    const stream = begin(data, output, unchecked);
     if (!stream) return undefined;
     const arrays = [data, output];
     held.add(arrays);
@@ -154,8 +156,8 @@ function openXz(koffi: Koffi): NativeCodec | undefined {
       held.delete(arrays);
     }
   };
-  const decompressIntoSync = (data: Uint8Array, output: Uint8Array): number | undefined => {
-    const stream = begin(data, output);
+  const decompressIntoSync = (data: Uint8Array, output: Uint8Array, unchecked?: boolean): number | undefined => {
+    const stream = begin(data, output, unchecked);
     if (!stream) return undefined;
     const arrays = [data, output];
     held.add(arrays);

@@ -147,11 +147,12 @@ export interface NativeCodec {
   decompress(data: Uint8Array, limit: number): Uint8Array;
   /**
    * All of the data into `output`, on a thread of the libuv pool: resolves with the number of bytes, or undefined where the data is
-   * bad or does not fit. Both arrays must be left alone until then. Absent where there is no such function.
+   * bad or does not fit. Both arrays must be left alone until then. Absent where there is no such function. `unchecked` leaves the
+   * check of the contents to the caller; libzstd checks them all the same.
    */
-  readonly decompressInto?: ((data: Uint8Array, output: Uint8Array) => Promise<number | undefined>) | undefined;
+  readonly decompressInto?: ((data: Uint8Array, output: Uint8Array, unchecked?: boolean) => Promise<number | undefined>) | undefined;
   /** The same on the calling thread. */
-  readonly decompressIntoSync?: ((data: Uint8Array, output: Uint8Array) => number | undefined) | undefined;
+  readonly decompressIntoSync?: ((data: Uint8Array, output: Uint8Array, unchecked?: boolean) => number | undefined) | undefined;
   /** Gives back the memory that is kept from one call to the next. Calls after it are as good as before. */
   readonly release?: (() => void) | undefined;
 }

@@ -7,8 +7,8 @@ import { getopt, type OptionSpec } from './getopt.ts';
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'all', short: 'a' },
   { long: 'remove', short: 'r' },
-  { long: 'remove-holders' },
   { long: 'remove-dependencies', name: 'remove-holders' },
+  { long: 'remove-holders' },
   { long: 'wait', short: 'w', argument: 'required' },
   { long: 'first-time' },
   { long: 'ignore-install', short: 'i' },

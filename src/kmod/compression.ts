@@ -2,7 +2,7 @@
 
 import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
 import type { NativeCodec } from '../system.ts';
-import { unxz, xzContentSize } from './xz.ts';
+import { unxz, readXzClaim } from './xz.ts';
 import { readZstdFrames } from './zstd-frame.ts';
 import type { ZstdFrame } from './zstd-frame.ts';
 
@@ -80,7 +80,7 @@ function decompressGzip(data: Uint8Array, file: string, limit: number): Uint8Arr
 /** liblzma is quicker, above all for the first module; where it refuses, our decoder says what is wrong and where. */
 function decompressXz(data: Uint8Array, file: string, limit: number, codec: NativeCodec | undefined): Uint8Array {
   if (codec !== undefined) {
-    const size = xzContentSize(data, { file, limit });
+    const { size } = readXzClaim(data, { file, limit });
     const output = refusedAsUndefined(() => codec.decompress(data, size));
     if (output?.length === size) return output;
   }

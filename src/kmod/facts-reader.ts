@@ -7,7 +7,7 @@ import { errnoByName, errnoText, type System } from '../system.ts';
 import { type Compression, compressionOf, decompress, type DecompressOptions, MAX_MODULE_SIZE } from './compression.ts';
 import { ElfFile } from './elf.ts';
 import { FactsEncoder } from './module-facts.ts';
-import { xzContentSize } from './xz.ts';
+import { keepsXzClaim, readXzClaim } from './xz.ts';
 
 /** The record of a module, or why there is none: a text of strerror(3), and what we know beyond it. */
 export type ReadOutcome = { readonly record: Uint8Array } | { readonly failure: string; readonly detail: string };
@@ -88,11 +88,12 @@ export class FactsReader {
   /** Into memory that is used again, where the library can do that; nothing of an image outlives its record. */
   #decompress(data: Uint8Array, compression: Compression, file: string, codecs: Codecs): Uint8Array {
     const into = compression === 'xz' ? codecs.xz?.decompressIntoSync : undefined;
-    const size = into && xzContentSize(data, { file, limit: MAX_MODULE_SIZE });
-    if (into && size !== undefined && size <= REUSED_OUTPUT_MAX) {
+    const claim = into && readXzClaim(data, { file, limit: MAX_MODULE_SIZE });
+    if (into && claim && claim.size <= REUSED_OUTPUT_MAX) {
+      const { size, crc32s } = claim;
       if (size > this.#output.length) this.#output = Buffer.allocUnsafeSlow(Math.min(REUSED_OUTPUT_MAX, size * 2));
       const output = this.#output.subarray(0, size);
-      if (into(data, output) === size) return output;
+      if (into(data, output, crc32s !== undefined) === size && keepsXzClaim(output, claim)) return output;
     }
     // The slow way takes every file, and says what is wrong with one that is damaged.
     return decompress(data, compression, { file, codecs });

@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { LimitError, UnsupportedError } from '../errors.ts';
 import type { NativeCodec, System } from '../system.ts';
 import { type Compression, compressionOf, decompress, MAX_MODULE_SIZE } from './compression.ts';
-import { xzContentSize } from './xz.ts';
+import { keepsXzClaim, readXzClaim, type XzClaim } from './xz.ts';
 import { readZstdFrames } from './zstd-frame.ts';
 
 /** Above this, memory is taken for the one file and given back after it. Few modules are larger. */
@@ -51,11 +51,12 @@ export class ImageReader {
     if (compression === 'gzip') return decompress(data, compression, { file });
     const codecs = await (this.#codecs ??= this.#openCodecs());
     const into = codecs[compression]?.decompressInto;
-    const size = into && (compression === 'xz' ? xzContentSize(data, { file, limit: MAX_MODULE_SIZE }) : zstdContentSize(data, file));
-    if (into && size !== undefined && size <= REUSED_BUFFER_MAX) {
+    const claim = into && (compression === 'xz' ? readXzClaim(data, { file, limit: MAX_MODULE_SIZE }) : readZstdClaim(data, file));
+    if (into && claim && claim.size <= REUSED_BUFFER_MAX) {
+      const { size, crc32s } = claim;
       slot.output = atLeast(slot.output, size);
       const output = slot.output.subarray(0, size);
-      if (await into(data, output) === size) return output;
+      if (await into(data, output, crc32s !== undefined) === size && keepsXzClaim(output, claim)) return output;
     }
     // The slow way takes every file, and says what is wrong with one that is damaged.
     return decompress(data, compression, { file, codecs });
@@ -92,14 +93,14 @@ function readInto(slot: Slot, path: string): Uint8Array {
 }
 
 /** undefined where a frame does not tell. */
-function zstdContentSize(data: Uint8Array, file: string): number | undefined {
+function readZstdClaim(data: Uint8Array, file: string): XzClaim | undefined {
   let size = 0;
   for (const { skippable, contentSize } of readZstdFrames(data, file)) {
     if (skippable) continue;
     if (contentSize === undefined) return undefined;
     size += contentSize;
   }
-  return size;
+  return { size, crc32s: undefined };
 }
 
 function atLeast(buffer: Buffer, size: number): Buffer {

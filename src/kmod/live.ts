@@ -6,6 +6,9 @@ import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import { isDirectory, readLatin1 } from './text-file.ts';
 
+/** linux/limits.h: bytes of a file's name. */
+const NAME_MAX = 255;
+
 /** linux/module.h, as /sys/module/NAME/initstate spells it. */
 export type InitState = 'live' | 'coming' | 'going';
 
@@ -73,9 +76,9 @@ export function liveWithout(live: LiveModules, removed: ReadonlySet<string>): Pi
   };
 }
 
-/** A name that may become a path. */
+/** A name that may become a path. Indexes that are damaged have names longer than any file's. */
 export function isModuleName(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
+  return name !== '' && Buffer.byteLength(name) <= NAME_MAX && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
 }
 
 /** A module can vanish between any two reads. */

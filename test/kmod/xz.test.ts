@@ -2,7 +2,11 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
 import { FormatError, LimitError, UnsupportedError } from '../../src/errors.ts';
-import { unxz, xzContentSize } from '../../src/kmod/xz.ts';
+import { FactsReader } from '../../src/kmod/facts-reader.ts';
+import { ImageReader } from '../../src/kmod/image-reader.ts';
+import { keepsXzClaim, readXzClaim, unxz } from '../../src/kmod/xz.ts';
+import { openSystem } from '../../src/system.ts';
+import { fixtureRoot } from '../fixture-root.ts';
 import { random } from '../random.ts';
 
 const options = { file: 'a.ko.xz', limit: 1 << 20 };
@@ -63,6 +67,44 @@ const fixtures = {
 
 const fixture = (name: keyof typeof fixtures) => Buffer.from(fixtures[name], 'base64');
 
+describe('readXzClaim and keepsXzClaim', () => {
+  it('tell of the CRC32 of each block, and whether contents have it', () => {
+    const file = Buffer.concat([fixture('crc32'), fixture('crc32')]);
+    const claim = readXzClaim(file, options);
+    expect(claim).toEqual({ size: 2 * text.length, crc32s: Array.from({ length: 2 }, () => ({ size: text.length, crc32: crc32(text) })) });
+    const contents = Buffer.concat([text, text]);
+    expect(keepsXzClaim(contents, claim)).toBe(true);
+    for (const at of [0, text.length - 1, text.length, 2 * text.length - 1]) {
+      const changed = Buffer.from(contents);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      expect(keepsXzClaim(changed, claim)).toBe(false);
+    }
+  });
+
+  it('have nothing to compare where a block has another check', () => {
+    for (const name of ['crc64', 'sha256', 'none'] as const) expect(readXzClaim(fixture(name), options)).toEqual({ size: text.length, crc32s: undefined });
+  });
+});
+
+describe('FactsReader and ImageReader', () => {
+  it('take contents with the CRC32 that the file claims, and no others', async () => {
+    const damaged = fixture('crc32');
+    damaged.writeUInt32LE(1, damaged.length - 12 - 12 - 4);
+    const root = fixtureRoot({ 'good.ko.xz': fixture('crc32'), 'bad.ko.xz': damaged });
+    const [good, bad] = [`${root}/good.ko.xz`, `${root}/bad.ko.xz`];
+    const wrong = `${bad}: at offset ${damaged.length - 12 - 12 - 4}: expected the CRC32 of the block, 6c66d620, found 01000000`;
+
+    const facts = new FactsReader(openSystem());
+    expect(await facts.read(good)).toEqual({ failure: 'Exec format error', detail: `${good}: not an ELF file` });
+    expect(await facts.read(bad)).toEqual({ failure: 'Invalid argument', detail: wrong });
+    facts.close();
+
+    const images = new ImageReader(openSystem());
+    expect(await images.use(good, (image) => Buffer.from(image).equals(text))).toBe(true);
+    await expect(images.use(bad, () => true)).rejects.toThrow(wrong);
+  });
+});
+
 describe('unxz', () => {
   it.each(['crc32', 'crc64', 'sha256', 'none', 'blocks'] as const)('decodes a file with %s', (name) => {
     expect(Buffer.from(unxz(fixture(name), options))).toEqual(text);
@@ -75,7 +117,7 @@ describe('unxz', () => {
   it('decodes streams one after another, with padding between and behind', () => {
     const file = Buffer.concat([fixture('crc32'), Buffer.alloc(8), fixture('blocks'), fixture('sha256'), Buffer.alloc(4)]);
     expect(Buffer.from(unxz(file, options))).toEqual(Buffer.concat([text, text, text]));
-    expect(xzContentSize(file, options)).toBe(3 * text.length);
+    expect(readXzClaim(file, options)).toEqual({ size: 3 * text.length, crc32s: undefined });
   });
 
   it('decodes stored chunks and a file without blocks', () => {

@@ -112,6 +112,15 @@ describe('decompressInto and decompressIntoSync of the xz codec', () => {
     }
   });
 
+  it('leave the check of the contents to the caller where they are told to', async () => {
+    const other = compress('xz', ['--check=crc32'], Buffer.from('text'));
+    // Behind the block stand the check, the index of 8 bytes with its CRC32, and the footer of 12.
+    other[other.length - 12 - 8 - 1] = (other[other.length - 12 - 8 - 1] ?? 0) ^ 1;
+    expect(await both(other, Buffer.alloc(4))).toEqual([undefined, undefined]);
+    expect([xz()?.decompressIntoSync?.(other, Buffer.alloc(4), true), await xz()?.decompressInto?.(other, Buffer.alloc(4), true)]).toEqual([4, 4]);
+    expect(await both(other, Buffer.alloc(4))).toEqual([undefined, undefined]);
+  });
+
   it('go on after a large dictionary and after release()', async () => {
     const output = Buffer.alloc(sample.length);
     expect(await both(compress('xz', ['--lzma2=dict=64MiB'], sample), output)).toEqual([sample.length, sample.length]);
