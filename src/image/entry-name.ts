@@ -1,0 +1,49 @@
+// Names in images, which are bytes: as strings that say each of them in one way, checked.
+
+import { FormatError } from '../errors.ts';
+
+/** linux/limits.h: NAME_MAX. */
+export const MAX_ENTRY_NAME = 255;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Bytes as a string: UTF-8 where all of them are, otherwise ASCII with each byte 0xNN above it as the lone surrogate U+DCNN, which no
+ * UTF-8 gives. So two names never become one, and encodeName gives the bytes back.
+ */
+export function decodeBytes(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    // The one thing that it throws for: the bytes are not UTF-8.
+    return Array.from(bytes, (byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join('');
+  }
+}
+
+/** The bytes that decodeBytes made a string of. */
+export function encodeName(name: string): Buffer {
+  return /[\udc80-\udcff]/.test(name) && /^[\0-\x7f\udc80-\udcff]*$/.test(name)
+    ? Buffer.from(Array.from(name, (character) => character.charCodeAt(0) & 0xff))
+    : Buffer.from(name);
+}
+
+/** The name of a directory's entry. Throws FormatError for one that cannot be in a path: `.` and `..` are the caller's to skip. */
+export function decodeName(bytes: Uint8Array, file: string, offset: number): string {
+  const name = decodeBytes(bytes);
+  if (bytes.length > 0 && bytes.length <= MAX_ENTRY_NAME && name !== '.' && name !== '..' && !/[/\0]/.test(name)) return name;
+  throw new FormatError({ file, offset, expected: 'a name of a file', actual: JSON.stringify(name.slice(0, MAX_ENTRY_NAME)) });
+}
+
+/** The order of names by their bytes, as strcmp(3) has it. */
+export function compareNames(a: string, b: string): number {
+  // Strings compare by UTF-16: the same, unless both hold something beyond ASCII.
+  if (a === b) return 0;
+  for (let index = 0; ; index++) {
+    const left = a.charCodeAt(index);
+    const right = b.charCodeAt(index);
+    if (left === right) continue;
+    if (Number.isNaN(left)) return -1;
+    if (Number.isNaN(right)) return 1;
+    return left < 0x80 || right < 0x80 ? left - right : Buffer.compare(encodeName(a), encodeName(b));
+  }
+}
