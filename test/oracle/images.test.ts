@@ -1,17 +1,19 @@
 // Images that the real tools write, read by ours, file by file.
 
-import { readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { FormatError, LimitError, SystemError, UnsupportedError } from '../../src/errors.ts';
 import { countingSource, memorySource } from '../../src/image/byte-source.ts';
 import { openImage } from '../../src/image/detect.ts';
+import { type ErofsWriteEntry, writeErofs } from '../../src/image/erofs-write.ts';
 import { openFileSource } from '../../src/image/file-source.ts';
 import { compressedEnd } from '../../src/kmod/compressed-end.ts';
 import { decompress } from '../../src/kmod/compression.ts';
 import { resolve, walk, type ImageTree } from '../../src/image/image-tree.ts';
 import { random } from '../random.ts';
-import { erofsUtils15, erofsUtils18, imageBy, listingOfDirectory, listingOfImage, makeTree, sumOf } from './image-tools.ts';
+import { erofsUtils15, erofsUtils18, imageBy, listingOfDirectory, listingOfImage, makeTree, scratch, sumOf } from './image-tools.ts';
 
 const top = makeTree();
 const expected = listingOfDirectory(top);
@@ -110,6 +112,26 @@ describe.each([erofsUtils15(), erofsUtils18()])('openImage with an image of $nam
     expect(counted.bytesRead).toBeLessThan(10_000 + 16_384);
     expectExtent(tree, readFileSync(image));
     source.close();
+  });
+});
+
+describe('writeErofs', () => {
+  it.each([erofsUtils15(), erofsUtils18()])('writes what fsck.erofs of $name extracts as it was', ({ command }) => {
+    const entries = readdirSync(top, { recursive: true, encoding: 'utf8' }).flatMap((path): ErofsWriteEntry[] => {
+      const file = join(top, path);
+      const stat = lstatSync(file);
+      if (stat.isDirectory()) return [{ path, kind: 'directory' }];
+      if (stat.isSymbolicLink()) return [{ path, kind: 'symlink', target: readlinkSync(file) }];
+      return stat.isFile() ? [{ path, kind: 'file', size: stat.size, read: (target, offset) => void readFileSync(file).copy(target, 0, offset) }] : [];
+    });
+    const pieces: Buffer[] = [];
+    writeErofs(entries, { write: (bytes) => void pieces.push(Buffer.from(bytes)) });
+    const image = join(scratch, 'ours');
+    writeFileSync(image, Buffer.concat(pieces));
+    const extracted = imageBy(`${command('fsck.erofs')} --extract=$OUT ${image}`, top);
+    const { pipe, ...rest } = expected;
+    expect(pipe).toBe('other');
+    expect(listingOfDirectory(extracted)).toEqual(rest);
   });
 });
 
