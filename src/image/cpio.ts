@@ -1,6 +1,11 @@
 // The cpio "newc" archive: what the kernel unpacks as an initramfs. Writes deterministic segments and reads them back.
 
 import { FormatError, LimitError } from '../errors.ts';
+import { memorySource } from './byte-source.ts';
+import { checkCpioSum, CPIO_HEADER_SIZE, CPIO_TRAILER, CpioReader } from './cpio-reader.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT } from './stat-mode.ts';
+
+export { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './stat-mode.ts';
 
 /** One member whose contents are in memory. */
 export type CpioEntry = CpioAttributes & {
@@ -34,15 +39,6 @@ export type ParsedCpioEntry = CpioAttributes & {
   readonly data: Uint8Array;
 };
 
-/** sys/stat.h: the type bits of st_mode. */
-export const S_IFMT = 0o170000;
-export const S_IFIFO = 0o010000;
-export const S_IFCHR = 0o020000;
-export const S_IFDIR = 0o040000;
-export const S_IFBLK = 0o060000;
-export const S_IFREG = 0o100000;
-export const S_IFLNK = 0o120000;
-
 /**
  * Every segment ends on this boundary. A segment that starts off a 4-byte boundary is dropped by the kernel
  * without a word when the one before it is compressed; 512 is also what cpio(1) writes.
@@ -50,12 +46,7 @@ export const S_IFLNK = 0o120000;
 export const CPIO_BLOCK = 512;
 
 const MAX_CPIO_ENTRIES = 1_000_000;
-/** linux/limits.h: PATH_MAX, with its NUL. */
-const MAX_CPIO_NAME = 4096;
 const MAX_CPIO_FILE = 0xffff_ffff;
-
-const HEADER_SIZE = 110;
-const TRAILER = 'TRAILER!!!';
 
 /**
  * The members as one segment: sorted by path, parents added where they are missing, inode numbers from 1, every time 0.
@@ -81,7 +72,7 @@ export function* cpioChunks<From>(
     if (padding.length > 0) yield padding;
     offset += header.length + size + padding.length;
   }
-  const trailer = formatHeader({ path: TRAILER, mode: 0 }, 0, 0);
+  const trailer = formatHeader({ path: CPIO_TRAILER, mode: 0 }, 0, 0);
   yield trailer;
   yield Buffer.alloc(paddingTo(CPIO_BLOCK, offset + trailer.length));
 }
@@ -92,24 +83,19 @@ export function* cpioChunks<From>(
  * Format: Documentation/driver-api/early-userspace/buffer-format.rst.
  */
 export function parseCpio(bytes: Uint8Array, file = 'cpio archive'): ParsedCpioEntry[] {
-  const reader = new Reader(bytes, file);
+  const reader = new CpioReader(memorySource(bytes, file));
   const entries: ParsedCpioEntry[] = [];
-  let inSegment = false;
-  for (;;) {
-    if (!inSegment) {
-      if (!reader.skipZeros()) return entries;
-      inSegment = true;
+  while (reader.skipZeros()) {
+    for (let member = reader.member(); member !== undefined; member = reader.member()) {
+      const { path, mode, ino, uid, gid, nlink, mtime, rdev, dataAt, size, headerAt } = member;
+      checkPath(path, file, headerAt + CPIO_HEADER_SIZE);
+      const data = bytes.subarray(dataAt, dataAt + size);
+      checkCpioSum(member, data, file);
+      if (entries.length >= MAX_CPIO_ENTRIES) throw new LimitError({ file, limit: 'MAX_CPIO_ENTRIES', maximum: MAX_CPIO_ENTRIES });
+      entries.push({ path, mode, data, ino, uid, gid, nlink, mtime, ...(isDevice(mode) ? { rdev } : {}) });
     }
-    const entry = reader.entry();
-    if (entry === undefined) {
-      inSegment = false;
-      continue;
-    }
-    if (entries.length >= MAX_CPIO_ENTRIES) {
-      throw new LimitError({ file, limit: 'MAX_CPIO_ENTRIES', maximum: MAX_CPIO_ENTRIES });
-    }
-    entries.push(entry);
   }
+  return entries;
 }
 
 function sortedWithParents<From>(entries: Iterable<CpioEntry | CpioReference<From>>): (CpioEntry | CpioReference<From>)[] {
@@ -142,88 +128,16 @@ function formatHeader(entry: CpioAttributes, ino: number, size: number): Buffer 
   const name = Buffer.from(path);
   const nlink = (mode & S_IFMT) === S_IFDIR ? 2 : 1;
   const fields = [ino, mode, 0, 0, nlink, 0, size, 0, 0, rdev?.major ?? 0, rdev?.minor ?? 0, name.length + 1, 0];
-  const end = HEADER_SIZE + name.length + 1;
+  const end = CPIO_HEADER_SIZE + name.length + 1;
   const header = Buffer.alloc(end + paddingTo(4, end));
   header.write('070701' + fields.map((field) => field.toString(16).padStart(8, '0')).join(''), 'latin1');
-  name.copy(header, HEADER_SIZE);
+  name.copy(header, CPIO_HEADER_SIZE);
   return header;
-}
-
-class Reader {
-  private readonly bytes: Buffer;
-  private readonly file: string;
-  private offset = 0;
-
-  constructor(bytes: Uint8Array, file: string) {
-    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.file = file;
-  }
-
-  /** False at the end of the archive. */
-  skipZeros(): boolean {
-    while (this.offset < this.bytes.length && this.bytes[this.offset] === 0) this.offset++;
-    return this.offset < this.bytes.length;
-  }
-
-  /** The next member, or undefined after the trailer of a segment. */
-  entry(): ParsedCpioEntry | undefined {
-    const start = this.offset;
-    const magic = this.take(HEADER_SIZE, 'a cpio header').toString('latin1', 0, 6);
-    if (magic !== '070701' && magic !== '070702') throw this.error(start, 'the magic 070701 or 070702', JSON.stringify(magic));
-    const field = (index: number): number => this.hex(start + 6 + index * 8);
-    const mode = field(1);
-    const size = field(6);
-    const nameSize = field(11);
-    if (nameSize < 2 || nameSize > MAX_CPIO_NAME) throw this.error(start + 94, `a name of 2 to ${MAX_CPIO_NAME} bytes`, `${nameSize}`);
-    const name = this.take(nameSize, 'a name');
-    if (name.indexOf(0) !== nameSize - 1) throw this.error(start + HEADER_SIZE, 'one NUL at the end of the name', 'none or more');
-    const path = name.toString('utf8', 0, nameSize - 1);
-    this.align(start);
-    const dataAt = this.offset;
-    const data = this.take(size, `${size} bytes of ${JSON.stringify(path)}`);
-    this.align(start);
-    if (path === TRAILER) return undefined;
-    checkPath(path, this.file, start + HEADER_SIZE);
-    // cpio(1) sums up files only; the kernel, too, checks nothing else.
-    if (magic === '070702' && (mode & S_IFMT) === S_IFREG) this.checkSum(data, field(12), dataAt);
-    return {
-      path, mode, data, ino: field(0), uid: field(2), gid: field(3), nlink: field(4), mtime: field(5),
-      ...(isDevice(mode) ? { rdev: { major: field(9), minor: field(10) } } : {}),
-    };
-  }
-
-  private take(length: number, expected: string): Buffer {
-    const left = this.bytes.length - this.offset;
-    if (length > left) throw this.error(this.offset, expected, `the end of the archive after ${left} bytes`);
-    this.offset += length;
-    return this.bytes.subarray(this.offset - length, this.offset);
-  }
-
-  /** Padding is to 4 bytes, counted from the header. The last one may be cut off. */
-  private align(start: number): void {
-    this.offset = Math.min(this.offset + paddingTo(4, this.offset - start), this.bytes.length);
-  }
-
-  private hex(at: number): number {
-    const text = this.bytes.toString('latin1', at, at + 8);
-    if (!/^[0-9A-Fa-f]{8}$/.test(text)) throw this.error(at, 'eight hexadecimal digits', JSON.stringify(text));
-    return Number.parseInt(text, 16);
-  }
-
-  private checkSum(data: Uint8Array, expected: number, offset: number): void {
-    let sum = 0;
-    for (const byte of data) sum = (sum + byte) >>> 0;
-    if (sum !== expected) throw this.error(offset, `a sum of ${expected}`, `${sum}`);
-  }
-
-  private error(offset: number, expected: string, actual: string): FormatError {
-    return new FormatError({ file: this.file, offset, expected, actual });
-  }
 }
 
 function checkPath(path: string, file: string, offset: number): void {
   const parts = path.split('/');
-  if (path !== '' && path !== TRAILER && !path.startsWith('/') && !path.includes('\0') && !parts.includes('..')) return;
+  if (path !== '' && path !== CPIO_TRAILER && !path.startsWith('/') && !path.includes('\0') && !parts.includes('..')) return;
   throw new FormatError({ file, offset, expected: 'a relative path without ".."', actual: JSON.stringify(path) });
 }
 

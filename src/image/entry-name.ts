@@ -47,3 +47,16 @@ export function compareNames(a: string, b: string): number {
     return left < 0x80 || right < 0x80 ? left - right : Buffer.compare(encodeName(a), encodeName(b));
   }
 }
+
+/** linux/limits.h: PATH_MAX. */
+const MAX_PATH = 4096;
+
+/**
+ * The path of a member of an archive, from the root, without `.`, empty components and slashes at both ends: '' is the root itself. Throws FormatError
+ * for what would lead out of it, and for what no file system takes.
+ */
+export function memberPath(path: string, file: string, offset: number): string {
+  const components = path.split('/').filter((component) => component !== '' && component !== '.');
+  if (path !== '' && path.length <= MAX_PATH && !path.includes('\0') && !components.includes('..')) return components.join('/');
+  throw new FormatError({ file, offset, expected: 'a path without ".."', actual: JSON.stringify(path.slice(0, MAX_PATH)) });
+}

@@ -41,7 +41,7 @@ export interface ImageTree {
 }
 
 /** As many links as Linux follows in one path: linux/namei.h. */
-const MAXSYMLINKS = 40;
+export const MAXSYMLINKS = 40;
 const ELOOP = 40;
 /** linux/limits.h: PATH_MAX of one component each and its slash. */
 const MAX_IMAGE_DEPTH = 2048;

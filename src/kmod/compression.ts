@@ -1,12 +1,13 @@
 // Compressed module files: which format the bytes are in, and the bytes inside, whatever decoder this Node and machine offer.
 
 import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
+import type { Compression } from '../image/compression-magic.ts';
 import type { NativeCodec } from '../system.ts';
 import { unxz, readXzClaim } from './xz.ts';
 import { readZstdFrames } from './zstd-frame.ts';
 import type { ZstdFrame } from './zstd-frame.ts';
 
-export type Compression = 'gzip' | 'xz' | 'zstd';
+export { type Compression, compressionOf } from '../image/compression-magic.ts';
 
 export type DecompressOptions = {
   /** What messages call the data. */
@@ -19,21 +20,6 @@ export type DecompressOptions = {
 
 /** The largest module we unpack: room for debug information. The largest of Debian's kernels, amdgpu, has 28 MiB without. */
 export const MAX_MODULE_SIZE = 512 * 1024 * 1024;
-
-const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-  ['gzip', [0x1f, 0x8b]],
-];
-
-/** The format by its magic, as libkmod tells it; a file of zstd may also begin with a skippable frame. undefined: not compressed. */
-export function compressionOf(head: Uint8Array): Compression | undefined {
-  for (const [compression, magic] of MAGICS) {
-    if (magic.every((byte, index) => head[index] === byte)) return compression;
-  }
-  const [first = 0, ...rest] = head.subarray(0, 4);
-  return (first & 0xf0) === 0x50 && rest.length === 3 && [0x2a, 0x4d, 0x18].every((byte, index) => rest[index] === byte) ? 'zstd' : undefined;
-}
 
 /**
  * The bytes inside, all members, streams or frames of them, with every checksum verified.

@@ -43,6 +43,11 @@ export function readZstdFrames(data: Uint8Array, file: string): ZstdFrame[] {
   return frames;
 }
 
+/** Where the frame at `offset` ends. Throws FormatError, and LimitError for a window over ZSTD_WINDOW_LIMIT. */
+export function zstdFrameEnd(data: Uint8Array, offset: number, file: string): number {
+  return readFrame(data, offset, file).end;
+}
+
 function readFrame(data: Uint8Array, offset: number, file: string): ZstdFrame {
   const magic = readLe(data, offset, 4, file);
   if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {

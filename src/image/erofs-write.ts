@@ -1,0 +1,225 @@
+// Writes erofs images: uncompressed, every file in one piece on a block of its own, the same bytes for the same files.
+
+import { createHash } from 'node:crypto';
+
+import { FormatError, LimitError } from '../errors.ts';
+import { compareNames, encodeName, MAX_ENTRY_NAME, memberPath } from './entry-name.ts';
+import { formatErofsDirectory } from './erofs-directory-write.ts';
+import {
+  EROFS_INODE_FLAT_INLINE, EROFS_INODE_FLAT_PLAIN, EROFS_INODE_SLOT, EROFS_SUPER_MAGIC, EROFS_SUPER_OFFSET, EROFS_SUPER_SIZE, erofsChecksum,
+  FEATURE_COMPAT_MTIME, FEATURE_COMPAT_SB_CHKSUM,
+} from './erofs-volume.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG } from './stat-mode.ts';
+
+/** One entry of the image that is to be. Directories that are missing are made; of two entries with one path the later one wins. */
+export type ErofsWriteEntry = {
+  /** From the root, without `..`; '' is the root itself. */
+  readonly path: string;
+  /** Permission bits; 0o644 for a file and 0o755 for a directory when absent. */
+  readonly mode?: number;
+} & (
+  | { readonly kind: 'directory' }
+  | { readonly kind: 'symlink'; readonly target: string }
+  /** `read` is called when the contents are due, piece after piece: it fills `target` with those at `offset`. */
+  | { readonly kind: 'file'; readonly size: number; readonly read: (target: Uint8Array, offset: number) => void }
+);
+
+export type ErofsWriteOptions = {
+  /** Of all entries, in seconds since 1970: SOURCE_DATE_EPOCH where that is set. 0 when absent. */
+  readonly mtime?: number;
+  /** Takes the image from its beginning to its end. The bytes are used again after it returns. */
+  readonly write: (bytes: Uint8Array) => void;
+};
+
+type Node = {
+  readonly entry: ErofsWriteEntry;
+  readonly children: Map<string, Node>;
+  /** Of a directory and a symlink; undefined for a file. */
+  data: Buffer | undefined;
+  size: number;
+  /** Where the inode is in the image. */
+  offset: number;
+  inline: boolean;
+  /** The first block of the data where they are not inline. */
+  block: number;
+};
+
+const BLOCK = 4096;
+const BLOCK_BITS = 12;
+const INODE_SIZE = 32;
+/** Data of directories and symlinks up to this size stand behind the inode; longer ones would leave much of a block empty. */
+const MAX_INLINE = 2048;
+/** What an inode of 32 bytes can tell. */
+const MAX_FILE = 0xffff_ffff;
+const MAX_BLOCKS = 0xffff_ffff;
+const MAX_LINKS = 0xffff;
+/** linux/limits.h: PATH_MAX. */
+const MAX_SYMLINK_TARGET = 4095;
+const MAX_ENTRIES = 1_000_000;
+const NAME = 'erofs image';
+/** erofs_fs.h: as FT_* of linux/fs_types.h. */
+const FILE_TYPES = { file: 1, directory: 2, symlink: 7 };
+const TYPE_BITS = { file: S_IFREG, directory: S_IFDIR, symlink: S_IFLNK };
+const MODES = { file: 0o644, directory: 0o755, symlink: 0o777 };
+/** Small files are gathered to pieces of this size. */
+const PIECE = 1024 * 1024;
+
+/**
+ * Writes an image of these entries and gives its size. The data of each file begin on a block of their own and are in one piece, so that they can
+ * be read in place. All belongs to root, all times are `mtime`; the UUID is a hash of all that is not contents.
+ *
+ * ```
+ * 1024 zeros | superblock | inodes, small directories and targets behind theirs | larger directories | data of files by path
+ * ```
+ * Throws FormatError for paths that cannot be, LimitError for what the format cannot hold, and what `read` and `write` throw.
+ */
+export function writeErofs(entries: Iterable<ErofsWriteEntry>, options: ErofsWriteOptions): number {
+  const { write, mtime = 0 } = options;
+  const root = treeOf(entries);
+  const nodes = [...nodesOf(root)];
+  const end = placeInodes(nodes);
+  const { files, blocks } = placeData(nodes, Math.ceil(end / BLOCK));
+  const metadata = Buffer.alloc(files * BLOCK);
+  formatNodes(metadata, root, root);
+  nodes.forEach((node, index) => formatInode(metadata, node, index + 1));
+  formatSuperblock(metadata, { root, inodes: nodes.length, blocks, mtime });
+  write(metadata);
+  writeFiles(nodes, write);
+  return blocks * BLOCK;
+}
+
+function treeOf(entries: Iterable<ErofsWriteEntry>): Node {
+  let root = newNode({ path: '', kind: 'directory' });
+  let count = 0;
+  for (const entry of entries) {
+    const names = memberPath(entry.path === '' ? '.' : entry.path, NAME, 0).split('/');
+    const last = names.pop() ?? '';
+    let parent = root;
+    for (const name of names) {
+      const child = parent.children.get(name) ?? newNode({ path: name, kind: 'directory' });
+      if (child.entry.kind !== 'directory') throw new FormatError({ file: NAME, offset: 0, expected: 'directories on the way', actual: JSON.stringify(entry.path) });
+      parent.children.set(name, child);
+      parent = child;
+    }
+    count += names.length + 1;
+    if (count > MAX_ENTRIES) throw new LimitError({ file: NAME, limit: 'MAX_ENTRIES', maximum: MAX_ENTRIES });
+    if (last === '') root = newNode(entry, root.children);
+    else parent.children.set(last, newNode(entry, entry.kind === 'directory' ? parent.children.get(last)?.children : undefined));
+  }
+  return root;
+}
+
+function newNode(entry: ErofsWriteEntry, children: Map<string, Node> = new Map()): Node {
+  const data = entry.kind === 'symlink' ? encodeName(entry.target) : undefined;
+  if (data !== undefined && data.length > MAX_SYMLINK_TARGET) throw new LimitError({ file: entry.path, limit: 'MAX_SYMLINK_TARGET', maximum: MAX_SYMLINK_TARGET, actual: data.length });
+  const size = entry.kind === 'file' ? entry.size : data?.length ?? 0;
+  if (size > MAX_FILE) throw new LimitError({ file: entry.path, limit: 'MAX_FILE', maximum: MAX_FILE, actual: size });
+  return { entry, children, data, size, offset: 0, inline: false, block: 0 };
+}
+
+/** Parents first, sorted. Directories get the size of their data, which names alone decide. */
+function* nodesOf(node: Node): Generator<Node> {
+  yield node;
+  if (node.entry.kind !== 'directory') return;
+  const sorted = [...node.children].sort(([a], [b]) => compareNames(a, b));
+  node.children.clear();
+  for (const [name, child] of sorted) node.children.set(name, child);
+  node.data = formatErofsDirectory(direntsOf(node, node), BLOCK);
+  node.size = node.data.length;
+  for (const [, child] of sorted) yield* nodesOf(child);
+}
+
+function direntsOf(node: Node, parent: Node): { readonly name: Buffer; readonly nid: number; readonly type: number }[] {
+  const named: [string, Node][] = [['.', node], ['..', parent], ...node.children];
+  return named.sort(([a], [b]) => compareNames(a, b)).map(([name, to]) => {
+    const bytes = encodeName(name);
+    if (bytes.length > MAX_ENTRY_NAME) throw new LimitError({ file: NAME, limit: 'MAX_ENTRY_NAME', maximum: MAX_ENTRY_NAME, actual: bytes.length });
+    return { name: bytes, nid: to.offset / EROFS_INODE_SLOT, type: FILE_TYPES[to.entry.kind] };
+  });
+}
+
+/** Gives the end of the inodes. Inline data end in the block in which the inode is. */
+function placeInodes(nodes: readonly Node[]): number {
+  let offset = EROFS_SUPER_OFFSET + EROFS_SUPER_SIZE;
+  for (const node of nodes) {
+    node.inline = node.data !== undefined && node.size > 0 && node.size <= MAX_INLINE;
+    const length = INODE_SIZE + (node.inline ? node.size : 0);
+    if ((offset % BLOCK) + length > BLOCK) offset = Math.ceil(offset / BLOCK) * BLOCK;
+    node.offset = offset;
+    offset += Math.ceil(length / EROFS_INODE_SLOT) * EROFS_INODE_SLOT;
+  }
+  return offset;
+}
+
+/** Data of directories first, so that all that is not of files is together. */
+function placeData(nodes: readonly Node[], start: number): { readonly files: number; readonly blocks: number } {
+  let block = start;
+  const place = (node: Node) => {
+    node.block = block;
+    block += Math.ceil(node.size / BLOCK);
+  };
+  for (const node of nodes) if (node.data !== undefined && !node.inline) place(node);
+  const files = block;
+  for (const node of nodes) if (node.data === undefined && node.size > 0) place(node);
+  if (block > MAX_BLOCKS) throw new LimitError({ file: NAME, limit: 'MAX_BLOCKS', maximum: MAX_BLOCKS, actual: block });
+  return { files, blocks: block };
+}
+
+/** The data of directories, now that all inodes have their places, and of symlinks. */
+function formatNodes(metadata: Buffer, node: Node, parent: Node): void {
+  const data = node.entry.kind === 'directory' ? formatErofsDirectory(direntsOf(node, parent), BLOCK) : node.data;
+  data?.copy(metadata, node.inline ? node.offset + INODE_SIZE : node.block * BLOCK);
+  for (const child of node.children.values()) formatNodes(metadata, child, node);
+}
+
+function formatInode(metadata: Buffer, node: Node, ino: number): void {
+  const { entry, offset, size, inline, block } = node;
+  const directories = [...node.children.values()].filter((child) => child.entry.kind === 'directory').length;
+  metadata.writeUInt16LE((inline ? EROFS_INODE_FLAT_INLINE : EROFS_INODE_FLAT_PLAIN) << 1, offset);
+  metadata.writeUInt16LE(TYPE_BITS[entry.kind] | ((entry.mode ?? MODES[entry.kind]) & 0o7777), offset + 4);
+  metadata.writeUInt16LE(entry.kind === 'directory' ? Math.min(directories + 2, MAX_LINKS) : 1, offset + 6);
+  metadata.writeUInt32LE(size, offset + 8);
+  metadata.writeUInt32LE(inline ? 0 : block, offset + 16);
+  metadata.writeUInt32LE(ino, offset + 20);
+}
+
+function formatSuperblock(metadata: Buffer, facts: { readonly root: Node; readonly inodes: number; readonly blocks: number; readonly mtime: number }): void {
+  const superblock = metadata.subarray(EROFS_SUPER_OFFSET);
+  superblock.writeUInt32LE(EROFS_SUPER_MAGIC, 0);
+  superblock.writeUInt32LE(FEATURE_COMPAT_SB_CHKSUM | FEATURE_COMPAT_MTIME, 8);
+  superblock.writeUInt8(BLOCK_BITS, 12);
+  superblock.writeUInt16LE(facts.root.offset / EROFS_INODE_SLOT, 14);
+  superblock.writeBigUInt64LE(BigInt(facts.inodes), 16);
+  superblock.writeBigInt64LE(BigInt(facts.mtime), 24);
+  superblock.writeUInt32LE(facts.blocks, 36);
+  const uuid = createHash('sha256').update(metadata).digest().subarray(0, 16);
+  // RFC 9562: version 8, which says nothing of where it comes from.
+  uuid.writeUInt8(((uuid[6] ?? 0) & 0x0f) | 0x80, 6);
+  uuid.writeUInt8(((uuid[8] ?? 0) & 0x3f) | 0x80, 8);
+  uuid.copy(superblock, 48);
+  superblock.writeUInt32LE(erofsChecksum(superblock.subarray(0, BLOCK - EROFS_SUPER_OFFSET)), 4);
+}
+
+function writeFiles(nodes: readonly Node[], write: (bytes: Uint8Array) => void): void {
+  const piece = Buffer.alloc(PIECE);
+  let used = 0;
+  const flush = () => {
+    if (used > 0) write(piece.subarray(0, used));
+    used = 0;
+  };
+  for (const { entry, size } of nodes) {
+    if (entry.kind !== 'file') continue;
+    // A file of a piece or less is read at once.
+    if (size <= PIECE && used + size > PIECE) flush();
+    for (let offset = 0; offset < size; ) {
+      if (used === PIECE) flush();
+      const length = Math.min(size - offset, PIECE - used);
+      entry.read(piece.subarray(used, used + length), offset);
+      offset += length;
+      const end = Math.ceil((used + length) / BLOCK) * BLOCK;
+      piece.fill(0, used + length, end);
+      used = end;
+    }
+  }
+  flush();
+}
