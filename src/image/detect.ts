@@ -6,16 +6,19 @@ import { type Decompressor, expandSegment } from './compressed-segment.ts';
 import { openCpio } from './cpio-tree.ts';
 import { EROFS_SUPER_MAGIC, EROFS_SUPER_OFFSET } from './erofs-volume.ts';
 import { openErofs } from './erofs.ts';
+import { openExt4 } from './ext4.ts';
+import { EXT4_SUPERBLOCK_OFFSET } from './ext4-superblock.ts';
 import type { ImageFormat, ImageTree } from './image-tree.ts';
+import { openSquashfs } from './squashfs.ts';
 import { parseTarHeader, TAR_BLOCK } from './tar-header.ts';
 import { openTar } from './tar.ts';
 
 export type OpenImageOptions = {
-  /** For compressed archives: without it they are refused. */
+  /** For compressed archives, and for squashfs with xz and zstd: without it they are refused. */
   readonly decompressor?: Decompressor | undefined;
 };
 
-const EXT4_MAGIC = { at: EROFS_SUPER_OFFSET + 56, value: 0xef53 };
+const EXT4_MAGIC = { at: EXT4_SUPERBLOCK_OFFSET + 56, value: 0xef53 };
 const SQUASHFS_MAGIC = 0x73717368;
 /** Beyond the last magic. */
 const HEAD = 2048;
@@ -42,8 +45,8 @@ export function openImage(source: ByteSource, options: OpenImageOptions = {}): I
     case 'erofs': return openErofs(source);
     case 'cpio': return openCpio(source, { decompressor });
     case 'tar': return openTar(source);
-    case 'ext4':
-    case 'squashfs': throw new UnsupportedError(`${source.name}: ${format} is not read yet`);
+    case 'ext4': return openExt4(source);
+    case 'squashfs': return openSquashfs(source, { decompressor });
     case undefined: return openCompressed(source, decompressor);
   }
 }

@@ -4,10 +4,10 @@ import { FormatError } from '../errors.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import { bufferView } from './buffer-view.ts';
 import type { ByteSource } from './byte-source.ts';
-import { S_IFMT, S_IFREG } from './cpio.ts';
 import { crc32c } from './crc32c.ts';
 import { EXT4_SUPERBLOCK_OFFSET, readExt4Superblock } from './ext4-superblock.ts';
 import type { Ext4Superblock } from './ext4-superblock.ts';
+import { S_IFMT, S_IFREG } from './stat-mode.ts';
 
 export type Ext4Inode = {
   readonly number: number;

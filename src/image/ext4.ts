@@ -3,7 +3,6 @@
 import { SystemError, UnsupportedError } from '../errors.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { ByteSource } from './byte-source.ts';
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './cpio.ts';
 import { decodeBytes } from './entry-name.ts';
 import { blockRuns } from './ext4-blocks.ts';
 import { readExt4Directory } from './ext4-directory.ts';
@@ -15,15 +14,12 @@ import type { Ext4Inode } from './ext4-volume.ts';
 import { fileRange } from './file-range.ts';
 import type { FileRange } from './file-range.ts';
 import type { ImageEntry, ImageTree } from './image-tree.ts';
+import { kindOfMode, S_IFDIR, S_IFMT } from './stat-mode.ts';
 
 /** Names that are kept of the directories used last. */
 const KEPT_NAMES = 65_536;
 /** linux/limits.h: PATH_MAX. */
 const MAX_SYMLINK_TARGET = 4096;
-
-const KINDS: ReadonlyMap<number, ImageEntry['kind']> = new Map([
-  [S_IFREG, 'file'], [S_IFDIR, 'directory'], [S_IFLNK, 'symlink'], [0o010000, 'other'], [0o020000, 'other'], [0o060000, 'other'], [0o140000, 'other'],
-]);
 
 /**
  * The file system in `source`: extents and block maps, inline data, all sizes of blocks, checksums of metadata verified as it is read.
@@ -49,9 +45,9 @@ class Ext4Tree implements ImageTree {
     const inode = this.#find(path);
     if (inode === undefined) return undefined;
     const { mode, uid, gid, size, mtime, number } = inode;
-    const kind = KINDS.get(mode & S_IFMT);
-    if (kind === undefined) throw this.#volume.error(inode.offset, 'an inode in use', `mode ${mode.toString(8)}`);
-    return { path, kind, size, mode: mode & 0o7777, uid, gid, mtime, inode: number };
+    // One that is free has none.
+    if ((mode & S_IFMT) === 0) throw this.#volume.error(inode.offset, 'an inode in use', `mode ${mode.toString(8)}`);
+    return { path, kind: kindOfMode(mode), size, mode: mode & 0o7777, uid, gid, mtime, inode: number };
   }
 
   list(path: string): readonly string[] | undefined {
@@ -96,7 +92,7 @@ class Ext4Tree implements ImageTree {
 
   #inode(entry: ImageEntry): Ext4Inode {
     const inode = this.#volume.inode(entry.inode);
-    if (KINDS.get(inode.mode & S_IFMT) === entry.kind) return inode;
+    if (kindOfMode(inode.mode) === entry.kind) return inode;
     throw this.#volume.error(inode.offset, `the ${entry.kind} ${JSON.stringify(entry.path)}`, `mode ${inode.mode.toString(8)}`);
   }
 

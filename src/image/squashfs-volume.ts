@@ -4,11 +4,10 @@ import { FormatError, messageOf, UnsupportedError } from '../errors.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import { bufferView } from './buffer-view.ts';
 import type { ByteSource } from './byte-source.ts';
+import type { Decompressor } from './compressed-segment.ts';
+import { decodeLz4Block } from './lz4.ts';
 import { readSquashfsSuperblock } from './squashfs-superblock.ts';
 import type { SquashfsCompression, SquashfsSuperblock } from './squashfs-superblock.ts';
-
-/** Unpacks what a container holds in pieces. Throws FormatError, LimitError where more than `limit` bytes come out, UnsupportedError. */
-export type Decompress = (kind: 'gzip' | 'xz' | 'zstd', bytes: Uint8Array, limit: number) => Uint8Array;
 
 /** A place in a table of metadata: a position in the image where a block begins, and the offset in what it unpacks to. */
 export type MetadataPlace = { readonly block: number; readonly offset: number };
@@ -33,14 +32,14 @@ type MetadataBlock = { readonly bytes: Buffer; readonly next: number };
 export class SquashfsVolume {
   readonly source: ByteSource;
   readonly superblock: SquashfsSuperblock;
-  readonly #decompress: Decompress;
+  readonly #decompressor: Decompressor | undefined;
   readonly #metadata = new BoundedCache<MetadataBlock>({ limit: KEPT_METADATA, weightOf: ({ bytes }) => bytes.length });
   readonly #data = new BoundedCache<Uint8Array>({ limit: KEPT_DATA, weightOf: (bytes) => bytes.length });
 
-  constructor(source: ByteSource, decompress: Decompress) {
+  constructor(source: ByteSource, decompressor: Decompressor | undefined) {
     this.source = source;
     this.superblock = readSquashfsSuperblock(source);
-    this.#decompress = decompress;
+    this.#decompressor = decompressor;
   }
 
   /** `length` bytes of metadata, on through as many blocks as they take. */
@@ -119,9 +118,16 @@ export class SquashfsVolume {
     switch (compression) {
       case 'gzip':
         return this.#inflate(bytes, position, limit);
+      case 'lz4': {
+        const output = new Uint8Array(limit);
+        return output.subarray(0, decodeLz4Block(bytes, output, { file: this.source.name, offset: position }));
+      }
       case 'xz':
-      case 'zstd':
-        return this.#decompress(compression, bytes, limit);
+      case 'zstd': {
+        const decompressor = this.#decompressor;
+        if (!decompressor) throw new UnsupportedError(`${this.source.name}: compressed with ${compression}, and no decompressor was given`);
+        return decompressor.decompress(bytes, compression, { file: `${this.source.name} (at ${position})`, limit });
+      }
       default:
         throw unsupported(this.source.name, compression);
     }
@@ -145,5 +151,5 @@ export class SquashfsVolume {
 }
 
 function unsupported(file: string, compression: SquashfsCompression): UnsupportedError {
-  return new UnsupportedError(`${file}: squashfs compressed with ${compression} is not read; make it with mksquashfs -comp gzip, xz or zstd`);
+  return new UnsupportedError(`${file}: squashfs compressed with ${compression} is not read; make it with mksquashfs -comp gzip, lz4, xz or zstd`);
 }

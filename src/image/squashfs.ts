@@ -3,6 +3,7 @@
 import { SystemError } from '../errors.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { ByteSource } from './byte-source.ts';
+import type { Decompressor } from './compressed-segment.ts';
 import { fileRange } from './file-range.ts';
 import type { FileRange } from './file-range.ts';
 import type { ImageEntry, ImageTree } from './image-tree.ts';
@@ -12,18 +13,17 @@ import type { SquashfsDirectory } from './squashfs-directory.ts';
 import { readSquashfsInode } from './squashfs-inode.ts';
 import type { SquashfsInode } from './squashfs-inode.ts';
 import { SquashfsVolume } from './squashfs-volume.ts';
-import type { Decompress } from './squashfs-volume.ts';
 
 /** What is kept of the directories and inodes used last. */
 const KEPT_NAMES = 65_536;
 const KEPT_INODES = 4096;
 
 /**
- * The file system in `source`, version 4.0. `decompress` is called for xz and zstd; gzip needs nothing, lzma and lzo are not read. Throws
- * FormatError, LimitError, UnsupportedError, and what `decompress` throws.
+ * The file system in `source`, version 4.0. The decompressor is called for xz and zstd; gzip and lz4 need none, lzma and lzo are not read.
+ * Throws FormatError, LimitError, UnsupportedError, and what the decompressor throws.
  */
-export function openSquashfs(source: ByteSource, options: { readonly decompress: Decompress }): ImageTree {
-  return new SquashfsTree(new SquashfsVolume(source, options.decompress));
+export function openSquashfs(source: ByteSource, options: { readonly decompressor?: Decompressor | undefined } = {}): ImageTree {
+  return new SquashfsTree(new SquashfsVolume(source, options.decompressor));
 }
 
 class SquashfsTree implements ImageTree {

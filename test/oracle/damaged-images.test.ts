@@ -51,14 +51,14 @@ const ext4 = (options: string): Kind => ({
 });
 const squashfs = (options: string): Kind => ({
   name: `mksquashfs ${options}`,
-  open: (source) => openSquashfs(source, { decompress: (kind, bytes, limit) => decompress(bytes, kind, { file: source.name, limit }) }),
+  open: (source) => openSquashfs(source, { decompressor: { decompress } }),
   make(image, files) {
     if (typeof mksquashfs !== 'string') mksquashfs([files, image, '-noappend', '-quiet', '-no-progress', '-nopad', ...options.split(' ')]);
   },
 });
 const kinds = [
   ext4('-t ext4 -b 1024 -O ^has_journal'), ext4('-t ext4 -b 1024 -O ^has_journal,^metadata_csum'), ext4('-t ext4 -b 1024 -O ^has_journal,^metadata_csum,inline_data'),
-  ext4('-t ext2 -b 1024'), squashfs('-comp gzip'), squashfs('-comp xz'), squashfs('-noI -noD -noF -b 4096'), squashfs('-noI -noD -no-fragments -b 4096'),
+  ext4('-t ext2 -b 1024'), squashfs('-comp gzip'), squashfs('-comp xz'), squashfs('-comp lz4'), squashfs('-noI -noD -noF -b 4096'), squashfs('-noI -noD -no-fragments -b 4096'),
 ];
 
 describe.each(kinds)('an image of $name', ({ name, open, make }) => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { UnsupportedError } from '../../src/errors.ts';
 import { countingSource } from '../../src/image/byte-source.ts';
+import { openImage } from '../../src/image/detect.ts';
 import { openExt4 } from '../../src/image/ext4.ts';
 import { resolve } from '../../src/image/image-tree.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
@@ -46,7 +47,7 @@ function tool(name: string, args: readonly string[], allowed: readonly number[] 
 }
 
 /** mke2fs gives the root the time at which it runs. */
-const list = (image: string) => withFileSource(image, (source) => listImage(openExt4(source), source, ['', 'lost+found']));
+const list = (image: string) => withFileSource(image, (source) => listImage(openImage(source), source, ['', 'lost+found']));
 
 describe('openExt4', () => {
   it.each<readonly [string, string?]>([

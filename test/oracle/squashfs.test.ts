@@ -5,9 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { UnsupportedError } from '../../src/errors.ts';
 import { countingSource } from '../../src/image/byte-source.ts';
+import type { Decompressor } from '../../src/image/compressed-segment.ts';
+import { openImage } from '../../src/image/detect.ts';
 import { resolve } from '../../src/image/image-tree.ts';
 import { openSquashfs } from '../../src/image/squashfs.ts';
-import { type Compression, decompress as decompressBytes } from '../../src/kmod/compression.ts';
+import { decompress } from '../../src/kmod/compression.ts';
 import { openSystem } from '../../src/system.ts';
 import { listDirectory, listImage, makeImageFiles, withFileSource, type Listed } from './image-files.ts';
 import { mksquashfs } from './squashfs-tools.ts';
@@ -33,15 +35,15 @@ function makeImage(options: string, files = 'files'): string {
   return image;
 }
 
-const decompress = (kind: Compression, bytes: Uint8Array, limit: number) => decompressBytes(bytes, kind, { file: 'image', limit, codecs });
-const list = (image: string) => withFileSource(image, (source) => listImage(openSquashfs(source, { decompress }), source));
+const decompressor: Decompressor = { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }) };
+const list = (image: string) => withFileSource(image, (source) => listImage(openImage(source, { decompressor }), source));
 
 describe('openSquashfs', () => {
   it.each([
     '-comp gzip', '-comp xz', '-comp zstd', '-comp xz -Xbcj x86 -b 1M', '-comp gzip -b 4096', '-comp zstd -b 1M -Xcompression-level 19',
     '-noI -noD -noF -noX', '-comp xz -noI', '-comp gzip -noD', '-comp zstd -noF', '-comp gzip -no-fragments', '-comp gzip -always-use-fragments',
     '-comp zstd -tailends -b 8192', '-noI -noD -noF -no-fragments', '-comp gzip -no-duplicates -no-exports -no-xattrs', '-comp gzip -no-sparse -b 16384',
-    '-comp gzip -noIdTableCompression -nopad',
+    '-comp gzip -noIdTableCompression -nopad', '-comp lz4', '-comp lz4 -Xhc -b 1M',
   ])('reads what mksquashfs %s writes', (options) => {
     expect(list(makeImage(options))).toEqual(expected);
   });
@@ -59,7 +61,7 @@ describe('openSquashfs', () => {
     const image = makeImage('-noI -noD -noF', 'thousands');
     const read = withFileSource(image, (file) => {
       const source = countingSource(file);
-      const tree = openSquashfs(source, { decompress });
+      const tree = openSquashfs(source, { decompressor });
       const opened = source.bytesRead;
       const entry = resolve(tree, 'kernel/drivers/7/1207.ko.xz');
       return { opened, found: source.bytesRead - opened, contents: entry && Buffer.from(tree.read(entry)).toString(), all: source.bytesRead };
@@ -73,7 +75,7 @@ describe('openSquashfs', () => {
 
   it('follows symlinks inside the image only, and finds no end in none', () => {
     withFileSource(makeImage('-comp gzip'), (source) => {
-      const tree = openSquashfs(source, { decompress });
+      const tree = openSquashfs(source, { decompressor });
       expect([resolve(tree, 'links/absolute')?.path, resolve(tree, 'links/good')?.path, resolve(tree, 'links/out')]).toEqual(['sizes/text-100', 'sizes/text-100', undefined]);
       expect(() => resolve(tree, 'links/loop')).toThrow('ELOOP');
       expect([tree.entry('links/good/x'), tree.entry('sizes/..'), tree.entry('./sizes'), tree.list('sizes/text-1'), tree.entry('')?.kind])
