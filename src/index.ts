@@ -14,6 +14,7 @@ export type { PlanOptions } from './kmod/plan.ts';
 export type { ExecuteOptions } from './kmod/loader.ts';
 export type { Match } from './kmod/lookup.ts';
 export type { ModuleFile, ModuleSource } from './kmod/module-source.ts';
+export { openModules } from './kmod/find-modules.ts';
 export { openTree, openTreeDirectory } from './kmod/tree-source.ts';
 export { fnmatch, moduleNameOfPath, normalizeAlias } from './kmod/alias.ts';
 export { IndexFile } from './kmod/index-file.ts';

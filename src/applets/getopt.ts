@@ -9,6 +9,8 @@ export type OptionSpec = {
   readonly short?: string;
   /** `optional`: only in the same word, as `--long=value` or `-svalue`. */
   readonly argument?: 'required' | 'optional' | 'none';
+  /** Taken by its whole name only: an option of ours, which leaves to kmod's options the beginnings that they have alone. */
+  readonly exact?: boolean;
   /** The name that the result carries instead of `long`: for an old spelling of another option. */
   readonly name?: string;
 };
@@ -68,7 +70,7 @@ function findLong(typed: string, specs: readonly OptionSpec[], program: string, 
   const name = typed.slice(2);
   const exact = specs.find((spec) => spec.long === name);
   if (exact) return exact;
-  const candidates = specs.filter((spec) => spec.long.startsWith(name));
+  const candidates = specs.filter((spec) => !spec.exact && spec.long.startsWith(name));
   const [first, ...others] = candidates;
   if (!first) throw new UsageError(`${program}: unrecognized option '${word}'`);
   // Two spellings of one thing are not ambiguous.

@@ -11,13 +11,14 @@ import { inOrder } from '../kmod/in-order.ts';
 import { lookup } from '../kmod/lookup.ts';
 import { ModuleDb } from '../kmod/module-db.ts';
 import { type ModuleInfo, parseBuiltinInfo, parseModuleInfo } from '../kmod/modinfo.ts';
-import { openTree } from '../kmod/tree-source.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { formatInfo, formatSubject, infoObject, isAboutFile, type ModinfoSubject } from './modinfo-text.ts';
+import { MODULES_OPTION, modulesAt } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -31,6 +32,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'field', short: 'F', argument: 'required' },
   { long: 'set-version', short: 'k', argument: 'required' },
   { long: 'basedir', short: 'b', argument: 'required' },
+  MODULES_OPTION,
   { long: 'json' },
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
@@ -54,6 +56,7 @@ Where
   -m, --modname            every operand is the name of a module
   -k, --set-version=REL    modules of kernel release REL, not of this kernel
   -b, --basedir=DIR        modules are in DIR/lib/modules
+      --modules=PATH       modules are in PATH: an image, or a directory
 
   -V, --version
   -h, --help
@@ -101,7 +104,7 @@ export const modinfo: Applet = {
       ...(release === undefined ? {} : { release }),
     });
     const request: Request = { field, separator: given.has('null') ? '\0' : '\n', byName: given.has('modname'), json: given.has('json'), operands };
-    return new Modinfo(request, context, system).run();
+    return new Modinfo(request, context, system, await modulesAt(system, given.get('modules'), context.program)).run();
   },
 };
 
@@ -115,11 +118,11 @@ class Modinfo {
   #builtin: { readonly bytes: Uint8Array | undefined } | undefined;
   #failed = false;
 
-  constructor(request: Request, context: AppletContext, system: System) {
+  constructor(request: Request, context: AppletContext, system: System, source: ModuleSource) {
     this.#request = request;
     this.#context = context;
-    this.#db = new ModuleDb(openTree(system), system.log);
-    this.#reader = new ImageReader(system);
+    this.#db = new ModuleDb(source, system.log);
+    this.#reader = new ImageReader(system, { source });
   }
 
   async run(): Promise<number> {

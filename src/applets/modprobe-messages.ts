@@ -65,6 +65,7 @@ Where
                           may be repeated
   -d, --dirname=DIR       modules are in DIR/lib/modules
   -S, --set-version=REL   modules of kernel release REL, not of this kernel
+      --modules=PATH      modules are in PATH: an image, or a directory
 
 Output
   -s, --syslog            errors go to the system log

@@ -8,6 +8,7 @@ import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
+import { openModuleFile, openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
@@ -15,6 +16,7 @@ import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
 import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
+import { modulesAt } from './modules-option.ts';
 
 /** Characters that are printed in one write. */
 const PIECE = 1 << 16;
@@ -28,7 +30,7 @@ export const modprobe: Applet = {
       context.stdout(request.task === 'help' ? MODPROBE_HELP : `tsmodprobe ${VERSION}\n`);
       return 0;
     }
-    return new Modprobe(request, context).run();
+    return (await Modprobe.open(request, context)).run();
   },
 };
 
@@ -40,23 +42,32 @@ class Modprobe {
   /** What a dry run of removals has shown. */
   readonly #removed = new Set<string>();
   /** Messages that wait for `#flush`. */
-  readonly #messages: string[] = [];
+  readonly #messages: string[];
   /** Lines of a dry run that wait for `#print`: with -a there are thousands. */
   #lines = '';
   #write: ((line: string) => void) | undefined;
   #failed = false;
 
-  constructor(request: ModprobeRequest, context: AppletContext) {
-    this.#request = request;
-    this.#context = context;
-    const { dirname, release, quiet, verbose, childOptions } = request;
-    this.#system = context.openSystem({
-      log: quiet ? silentLog : stderrLog({ program: context.program, level: verbose > 1 ? 'debug' : 'warn', write: (line) => this.#messages.push(line) }),
+  static async open(request: ModprobeRequest, context: AppletContext): Promise<Modprobe> {
+    const { dirname, release, quiet, verbose, childOptions, modules, strict } = request;
+    const messages: string[] = [];
+    const system = context.openSystem({
+      log: quiet ? silentLog : stderrLog({ program: context.program, level: verbose > 1 ? 'debug' : 'warn', write: (line) => messages.push(line) }),
       env: { ...context.env, MODPROBE_OPTIONS: childOptions },
       ...(dirname === undefined ? {} : { roots: { modules: withoutSlashes(dirname) } }),
       ...(release === undefined ? {} : { release }),
     });
-    this.#kmod = openKmod(this.#system, { configPaths: request.config, strict: request.strict });
+    // kmod knows of no images.
+    const source = strict && modules === undefined ? openTree(system) : await modulesAt(system, modules, context.program);
+    return new Modprobe(request, context, system, openKmod(system, { configPaths: request.config, strict, source }), messages);
+  }
+
+  private constructor(request: ModprobeRequest, context: AppletContext, system: System, kmod: Kmod, messages: string[]) {
+    this.#request = request;
+    this.#context = context;
+    this.#system = system;
+    this.#kmod = kmod;
+    this.#messages = messages;
   }
 
   async run(): Promise<number> {
@@ -107,14 +118,15 @@ class Modprobe {
   }
 
   async #showSymbols(name: string, task: 'show-modversions' | 'show-exports'): Promise<number> {
-    const path = isPath(name) ? resolve(name) : this.#fileOf(name) ?? resolve(name);
+    const indexed = isPath(name) ? undefined : this.#fileOf(name);
+    const path = indexed ?? resolve(name);
     const { formatSymbols, symbolsOf } = await import('./modprobe-symbols.ts');
-    const { openModuleFile } = await import('../kmod/tree-source.ts');
-    if (!existsSync(path)) {
+    const { source } = this.#kmod;
+    if (!(indexed === undefined ? existsSync(path) : source.exists(path))) {
       this.#say('FATAL', `Module ${name} not found.`);
       return 1;
     }
-    const file = openModuleFile(path);
+    const file = indexed === undefined ? openModuleFile(path) : source.open(path);
     try {
       const symbols = symbolsOf(file, task);
       if (symbols && symbols.length > 0) {

@@ -6,6 +6,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { LimitError, UnsupportedError } from '../errors.ts';
 import type { NativeCodec, System } from '../system.ts';
 import { type Compression, compressionOf, decompress, MAX_MODULE_SIZE } from './compression.ts';
+import type { ModuleSource } from './module-source.ts';
 import { keepsXzClaim, readXzClaim, type XzClaim } from './xz.ts';
 import { readZstdFrames } from './zstd-frame.ts';
 
@@ -18,15 +19,24 @@ type Codecs = { readonly xz?: NativeCodec | undefined; readonly zstd?: NativeCod
 /** Memory for one file at a time. */
 type Slot = { input: Buffer; output: Buffer };
 
+export type ImageReaderOptions = {
+  /** Files that are read at a time. */
+  readonly jobs?: number;
+  /** Where the paths lead, when it is not a directory of this machine. */
+  readonly source?: ModuleSource | undefined;
+};
+
 /** One for a run: as many files are in the works as the machine has cores, and one more for the main thread to read. */
 export class ImageReader {
   readonly #system: System;
+  readonly #source: ModuleSource | undefined;
   readonly #free: Slot[];
   readonly #waiting: ((slot: Slot) => void)[] = [];
   #codecs: Promise<Codecs> | undefined;
 
-  constructor(system: System, { jobs = availableParallelism() + 1 }: { readonly jobs?: number } = {}) {
+  constructor(system: System, { jobs = availableParallelism() + 1, source }: ImageReaderOptions = {}) {
     this.#system = system;
+    this.#source = source?.kind === 'image' ? source : undefined;
     this.#free = Array.from({ length: jobs }, () => ({ input: Buffer.alloc(0), output: Buffer.alloc(0) }));
   }
 
@@ -37,7 +47,7 @@ export class ImageReader {
   async use<Result>(path: string, take: (image: Uint8Array) => Result): Promise<Result> {
     const slot = this.#free.pop() ?? await new Promise<Slot>((resolve) => this.#waiting.push(resolve));
     try {
-      const data = readInto(slot, path);
+      const data = this.#source ? readFrom(this.#source, path) : readInto(slot, path);
       const compression = compressionOf(data);
       return take(compression === undefined ? data : await this.#decompress(data, compression, slot, path));
     } finally {
@@ -74,11 +84,25 @@ export class ImageReader {
   }
 }
 
+function readFrom(source: ModuleSource, path: string): Uint8Array {
+  const file = source.open(path);
+  try {
+    checkSize(file.size, path);
+    return file.read(0, file.size);
+  } finally {
+    file.close();
+  }
+}
+
+function checkSize(size: number, path: string): void {
+  if (size > MAX_MODULE_SIZE) throw new LimitError({ file: path, limit: 'size of a module file', maximum: MAX_MODULE_SIZE, actual: size });
+}
+
 function readInto(slot: Slot, path: string): Uint8Array {
   const fd = openSync(path, 'r');
   try {
     const { size } = fstatSync(fd);
-    if (size > MAX_MODULE_SIZE) throw new LimitError({ file: path, limit: 'size of a module file', maximum: MAX_MODULE_SIZE, actual: size });
+    checkSize(size, path);
     const buffer = size > REUSED_BUFFER_MAX ? Buffer.allocUnsafeSlow(size) : (slot.input = atLeast(slot.input, size));
     let length = 0;
     while (length < size) {

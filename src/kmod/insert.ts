@@ -42,12 +42,13 @@ export type InsertContext = {
 };
 
 /**
- * Inserts an open module file. Throws FormatError, LimitError or UnsupportedError for a file that cannot be decompressed.
+ * Inserts an open module file: as it is where the kernel takes that, out of memory where the file is a part of another. Throws FormatError, LimitError or UnsupportedError for a file that cannot be decompressed.
  */
 export async function insertFile(file: ModuleFile, params: string, context: InsertContext): Promise<Insertion> {
   const { native, flags: forceFlags = 0 } = context;
   const compression = compressionOf(file.read(0, HEAD_SIZE));
-  if (file.fd !== undefined && (compression === undefined || compression === context.kernelFormat)) {
+  const isForKernel = compression === undefined || compression === context.kernelFormat;
+  if (file.fd !== undefined && isForKernel) {
     const flags = compression === undefined ? 0 : MODULE_INIT_COMPRESSED_FILE;
     const errno = await native.finitModule(file.fd, params, forceFlags | flags);
     if (!goesOnInUserspace(errno, compression, context.newKernelLines)) {
@@ -56,6 +57,10 @@ export async function insertFile(file: ModuleFile, params: string, context: Inse
   }
   const content = file.read(0, file.size);
   if (compression === undefined) return insertBytes(content, params, file.path, context, undefined);
+  if (file.fd === undefined && isForKernel) {
+    const insertion = await insertCompressed(content, params, file.path, context);
+    if (insertion && !goesOnInUserspace(insertion.errno, compression, context.newKernelLines)) return insertion;
+  }
   const codecs = { xz: native.xz, zstd: native.zstd };
   return insertBytes(decompress(content, compression, { file: file.path, codecs }), params, file.path, context, 'userspace');
 }
@@ -70,6 +75,19 @@ function goesOnInUserspace(errno: Errno, compression: Compression | undefined, n
   return code === 'EINVAL' && (newKernelLines()?.some((line) => /compress/i.test(line)) ?? true);
 }
 
+/** undefined without memfd_create(2): init_module(2) takes nothing compressed. */
+async function insertCompressed(content: Uint8Array, params: string, path: string, { native, flags = 0 }: InsertContext): Promise<Insertion | undefined> {
+  const memory = native.memfdCreate(path.slice(path.lastIndexOf('/') + 1));
+  if ('errno' in memory) return undefined;
+  try {
+    writeAll(memory.fd, content);
+    const errno = await native.finitModule(memory.fd, params, flags | MODULE_INIT_COMPRESSED_FILE);
+    return { errno, syscall: 'finit_module', decompressed: 'kernel' };
+  } finally {
+    closeSync(memory.fd);
+  }
+}
+
 async function insertBytes(
   image: Uint8Array, params: string, path: string, { native, flags = 0 }: InsertContext, decompressed: Insertion['decompressed'],
 ): Promise<Insertion> {
@@ -79,13 +97,17 @@ async function insertBytes(
     return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
   }
   try {
-    for (let done = 0; done < image.length;) done += writeSync(memory.fd, image, done, image.length - done);
+    writeAll(memory.fd, image);
     const errno = await native.finitModule(memory.fd, params, flags);
     if (errnoName(errno) !== 'ENOSYS') return { errno, syscall: 'finit_module', decompressed };
   } finally {
     closeSync(memory.fd);
   }
   return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done);
 }
 
 /** init_module(2) takes no flags: what they would ignore is taken out of the image. */

@@ -1,4 +1,4 @@
-// Where the modules of a release come from: one interface for a directory tree and, later, for a single file.
+// Where the modules of a release come from: one interface for a directory tree and for a single file.
 
 /** The names of the indexes that depmod writes, without directory. */
 export type IndexName =
@@ -33,9 +33,9 @@ export interface IndexReader {
 
 /** A place that holds the modules of one kernel release. */
 export interface ModuleSource {
-  readonly kind: 'tree';
+  readonly kind: 'tree' | 'image';
   readonly release: string;
-  /** What messages call it: the directory of the tree. */
+  /** What messages call it: the directory of the tree, or the image with the directory inside. */
   readonly name: string;
   /** The whole index, or undefined where it is absent. Throws SystemError when it is there and cannot be read. */
   readIndex(name: IndexName): Uint8Array | undefined;
@@ -46,6 +46,8 @@ export interface ModuleSource {
   /** A path as `modules.dep` writes it, as people see it: absolute paths stay, others are below the tree. */
   resolve(path: string): string;
   exists(path: string): boolean;
-  /** Opens the module at a path as `modules.dep` writes it. Throws SystemError. */
+  /** Opens the module at a path as `modules.dep` writes it, or as `resolve` gives it. Throws SystemError. */
   open(path: string): ModuleFile;
+  /** Gives back what the source keeps open, where it does. */
+  close?(): void;
 }

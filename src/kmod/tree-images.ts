@@ -29,7 +29,7 @@ export class TreeImages {
   constructor(system: System, db: ModuleDb) {
     this.#system = system;
     this.#db = db;
-    this.#reader = new ImageReader(system, { jobs: 1 });
+    this.#reader = new ImageReader(system, { jobs: 1, source: db.source });
     this.#live = new LiveModules(system);
   }
 

@@ -7,15 +7,22 @@ import type { System } from '../system.ts';
 import type { IndexName, IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
 import { isDirectory, readLatin1 } from './text-file.ts';
 
-/** The directories below a root that hold module trees, in the order in which they are tried. */
-const MODULE_DIRECTORIES = ['lib/modules', 'usr/lib/modules'];
+/** Where the modules of a release are below a root, in the order in which the places are tried. */
+function belowRoot(release: string): readonly string[] {
+  return [`lib/modules/${release}`, `usr/lib/modules/${release}`];
+}
+
+/** The same for a place that may also be a directory of trees, such as /lib/modules itself. */
+export function placesOf(release: string): readonly string[] {
+  return [...belowRoot(release), release];
+}
 
 /**
  * The tree of the system's release. Where it is in neither place, the tree is the first one and holds nothing:
  * kmod does not mind either, and reports what it cannot find by name.
  */
 export function openTree(system: System): ModuleSource {
-  const candidates = MODULE_DIRECTORIES.map((directory) => join(system.roots.modules || '/', directory, system.release));
+  const candidates = belowRoot(system.release).map((place) => join(system.roots.modules || '/', place));
   return openTreeDirectory(candidates.find((directory) => isDirectory(directory)) ?? candidates[0] ?? '', system.release);
 }
 

@@ -36,6 +36,12 @@ describe('getopt', () => {
     expect(() => parse(...argv)).toThrow(message);
   });
 
+  it('takes some options by their whole names only, and leaves the beginnings to others', () => {
+    const specs = [{ long: 'modname' }, { long: 'modules', exact: true }];
+    expect([['--mod'], ['--modules']].map((argv) => getopt(argv, specs, 'prog').options[0]?.name)).toEqual(['modname', 'modules']);
+    expect(() => getopt(['--modu'], specs, 'prog')).toThrow("prog: unrecognized option '--modu'");
+  });
+
   it('takes an optional argument in the same word only', () => {
     const specs = [{ long: 'wait', short: 'w', argument: 'optional' as const }, { long: 'all', short: 'a' }];
     const { options, operands } = getopt(['-w', 'x', '-aw5', '--wait', 'y', '--wait=7'], specs, 'prog');

@@ -1,0 +1,139 @@
+// The modules of a release in one file: an image that holds a tree, read in place.
+
+import { SystemError, UnsupportedError } from '../errors.ts';
+import type { ByteSource } from '../image/byte-source.ts';
+import { imageFormatOf, openImage } from '../image/detect.ts';
+import { openFileSource } from '../image/file-source.ts';
+import { type ImageEntry, type ImageTree, resolve as resolveInside } from '../image/image-tree.ts';
+import { describeErrno, errnoByName, type System } from '../system.ts';
+import { compressedEnd } from './compressed-end.ts';
+import { decompress, type DecompressOptions } from './compression.ts';
+import type { IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
+import { openModuleFile, placesOf } from './tree-source.ts';
+
+/** What a directory of modules has at least one of. */
+const TREE_FILES = ['modules.dep', 'modules.dep.bin', 'modules.order', 'kernel'];
+
+/**
+ * The tree of a release inside the image at `path`: below lib/modules or usr/lib/modules where it is a root file system, as RELEASE where it is
+ * /lib/modules itself, or all of it. Paths of modules are those that they would have were the image a directory: `IMAGE/kernel/fs/xfs/xfs.ko`.
+ * The file stays open until `close`. Throws SystemError, FormatError and LimitError, and UnsupportedError for what is not read or has no such release.
+ */
+export async function openImageSource(system: System, path: string, release: string): Promise<ModuleSource> {
+  const file = openFileSource(path);
+  try {
+    const codecs = await codecsFor(file, system);
+    const tree = openImage(file, {
+      decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd },
+    });
+    return new ImageSource(tree, path, release, directoryOf(tree, path, release), () => file.close());
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+class ImageSource implements ModuleSource {
+  readonly kind = 'image';
+  readonly release: string;
+  readonly name: string;
+  readonly close: () => void;
+  readonly #tree: ImageTree;
+  /** In the image, '' or with a slash at its end. */
+  readonly #prefix: string;
+
+  constructor(tree: ImageTree, path: string, release: string, directory: string, close: () => void) {
+    this.release = release;
+    this.close = close;
+    this.#tree = tree;
+    this.#prefix = directory === '' ? '' : `${directory}/`;
+    this.name = directory === '' ? path : `${path}/${directory}`;
+  }
+
+  readIndex(name: string): Uint8Array | undefined {
+    const entry = this.#find(name);
+    return entry && this.#tree.read(entry);
+  }
+
+  openIndex(name: string): IndexReader | undefined {
+    const entry = this.#find(name);
+    if (!entry) return undefined;
+    return {
+      read: (into, offset) => {
+        const bytes = this.#tree.read(entry, offset, into.length);
+        into.set(bytes);
+        return bytes.length;
+      },
+      all: () => this.#tree.read(entry),
+      close: () => undefined,
+    };
+  }
+
+  readText(name: string): string | undefined {
+    const bytes = this.readIndex(name);
+    return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  }
+
+  resolve(path: string): string {
+    return path.startsWith('/') ? path : `${this.name}/${path}`;
+  }
+
+  exists(path: string): boolean {
+    return this.#find(this.#inside(path) ?? path) !== undefined;
+  }
+
+  open(path: string): ModuleFile {
+    const inside = this.#inside(path);
+    // depmod writes modules of an external directory with their whole paths: they are files of the machine.
+    if (inside === undefined) return openModuleFile(path);
+    const entry = this.#find(inside);
+    if (entry === undefined) throw noSuchFile(this.resolve(inside));
+    return {
+      path: this.resolve(inside),
+      size: entry.size,
+      fd: undefined,
+      read: (offset, length) => this.#tree.read(entry, offset, length),
+      close: () => undefined,
+    };
+  }
+
+  /** The path in our directory, also of one that `resolve` gave; undefined for one of the machine. */
+  #inside(path: string): string | undefined {
+    if (path.startsWith(`${this.name}/`)) return path.slice(this.name.length + 1);
+    return path.startsWith('/') ? undefined : path;
+  }
+
+  #find(path: string): ImageEntry | undefined {
+    const entry = path.startsWith('/') ? undefined : resolveInside(this.#tree, this.#prefix + path);
+    return entry?.kind === 'file' ? entry : undefined;
+  }
+}
+
+/** Where the release is in the image. */
+function directoryOf(tree: ImageTree, path: string, release: string): string {
+  const isTree = (directory: string) => TREE_FILES.some((name) => resolveInside(tree, `${directory}/${name}`) !== undefined);
+  const found = [...placesOf(release), ''].find(isTree);
+  if (found !== undefined) return found;
+  const others = ['lib/modules', 'usr/lib/modules', ''].flatMap((directory) => tree.list(directory)?.filter((name) => isTree(directory === '' ? name : `${directory}/${name}`)) ?? []);
+  const held = others.length === 0 ? 'no modules at all' : `those of ${[...new Set(others)].join(', ')}`;
+  throw new UnsupportedError(`${path}: the image has no modules of kernel ${release}: it has ${held}`);
+}
+
+/** The libraries, for what may be compressed: loading them takes longer than opening an image. */
+async function codecsFor(file: ByteSource, system: System): Promise<NonNullable<DecompressOptions['codecs']>> {
+  const format = imageFormatOf(file);
+  if (format !== undefined && format !== 'squashfs' && format !== 'cpio') return {};
+  try {
+    const { xz, zstd } = await system.native();
+    return { xz, zstd };
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    system.log.debug({ code: 'no-native-codecs', message: error.message });
+    return {};
+  }
+}
+
+function noSuchFile(path: string): SystemError {
+  const errno = errnoByName('ENOENT') ?? 2;
+  return new SystemError({ ...describeErrno(errno), errno, syscall: 'open', path });
+}
