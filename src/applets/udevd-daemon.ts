@@ -3,7 +3,7 @@
 import { messageOf } from '../errors.ts';
 import { configDirectories } from '../kmod/config-files.ts';
 import type { Kmod } from '../kmod/kmod.ts';
-import { openTree } from '../kmod/tree-source.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
 import { parseGoal } from '../udev/goal.ts';
@@ -39,6 +39,7 @@ export type UdevdRun = {
   readonly command: UdevdCommand;
   readonly context: AppletContext;
   readonly system: System;
+  readonly source: ModuleSource;
   readonly kmod: UdevdKmod;
   readonly progress: Progress;
   /** For `control --log-level`. */
@@ -91,7 +92,7 @@ export async function stay(run: UdevdRun): Promise<number> {
     if (!stop.signal.aborted) {
       isReady = true;
       await notifier.ready(status);
-      watch = await watchOrWarn(system, command, (path) => runDetached(system, reload(`${path} changed`)));
+      watch = await watchOrWarn(run, (path) => runDetached(system, reload(`${path} changed`)));
     }
     await udevd.stopped;
     return 0;
@@ -178,9 +179,8 @@ type PartOptions = {
   readonly onExit?: () => void;
 };
 
-async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, options: PartOptions): Promise<Parts> {
+async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun, options: PartOptions): Promise<Parts> {
   const { signal, goal, onRequest, onEvent, onWalk, onReload = () => undefined, onExit = () => undefined } = options;
-  const countEvent = postponeOptimising();
   const account = openWalkAccount();
   const metrics = openMetrics();
   const requests: ModuleRequests = openModuleRequests(system, kmod, (request) => {
@@ -195,7 +195,7 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
   });
   const own = await settleOwnProcess(system);
   const services = rules && await openServices(system, {
-    requests, metrics, rules, onReload, onExit, onLogLevel: setLogLevel, onProgram: own.adopt,
+    requests, metrics, rules, modules: source, onReload, onExit, onLogLevel: setLogLevel, onProgram: own.adopt,
     ...(command.eventTimeoutMs === undefined ? {} : { programTimeoutMs: command.eventTimeoutMs }),
   });
   if (!command.keepCapabilities) await dropCapabilities(system);
@@ -203,6 +203,8 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
     account,
     services,
     async start() {
+      // Not before: V8 takes no code from the cache that was made under other flags.
+      const countEvent = postponeOptimising();
       const udevd = await startUdevd(system, {
         handle: services?.handle ?? moduleLoader(requests), requests, metrics, journal: openJournal(system), signal,
         skipColdplug: command.skipColdplug, withSubsystems: rules !== undefined,
@@ -222,10 +224,11 @@ async function assemble({ command, system, kmod, setLogLevel }: UdevdRun, option
   };
 }
 
-async function watchOrWarn(system: System, command: UdevdCommand, onChange: (path: string) => void): Promise<ConfigWatch | undefined> {
+async function watchOrWarn({ system, source, command }: UdevdRun, onChange: (path: string) => void): Promise<ConfigWatch | undefined> {
   const directories = [...command.configPaths ?? configDirectories(system), ...(command.noRules ? [] : rulesDirectories(system))];
   try {
-    return await watchConfig(system, { directories, indexDirectory: openTree(system).name, onChange });
+    // An image is one file: another one is there only for who opens it anew.
+    return await watchConfig(system, { directories, onChange, ...(source.kind === 'tree' ? { indexDirectory: source.name } : {}) });
   } catch (error) {
     system.log.warn({ code: 'watch-failed', message: `cannot watch the configuration: ${messageOf(error)}; send SIGHUP after a change` });
     return undefined;

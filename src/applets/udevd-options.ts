@@ -109,7 +109,7 @@ Modes (the default is to stay and listen):
 Where to look:
       --root DIR           A directory that looks like /: all of the following are below it
       --sysfs DIR          Read DIR instead of /sys
-      --modules DIR        Read DIR/lib/modules (as modprobe -d)
+      --modules PATH       Modules are in PATH: an image, or a directory (as modprobe's)
   -S, --release RELEASE    The kernel release whose modules are meant, not uname -r
   -C, --config PATH        Read this file or directory instead of modprobe.d; may be repeated
 

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import type { KmodOptions } from '../kmod/kmod.ts';
-import { openTree } from '../kmod/tree-source.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import { coldplug, planColdplug } from '../udev/coldplug.ts';
 import { openNotifier } from '../udev/notify.ts';
@@ -14,6 +14,7 @@ import { formatDryRun, formatSummary } from '../udev/summary.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { kmsgLog, stderrLog } from './log.ts';
+import { modulesAt } from './modules-option.ts';
 import { openProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
 import { jsonLine, keepAlive, progressText, statusOf, stay, textOf, workOnce } from './udevd-daemon.ts';
@@ -48,13 +49,14 @@ export async function runUdevd(argv: readonly string[], context: AppletContext, 
   let level = command.logLevel;
   const system = openSystemFor(command, context, progress, () => level);
   const needsModules = command.noRules || command.mode === 'dry-run';
-  const hasModules = isModuleTree(system, needsModules ? 'error' : 'warn');
+  const source = await modulesAt(system, command.modules, context.program);
+  const hasModules = hasIndexes(source, system, needsModules ? 'error' : 'warn');
   if (needsModules && !hasModules) return 1;
-  const kmod = !hasModules ? noModules : open(system, { configPaths: command.configPaths, ...(command.jobs === undefined ? {} : { jobs: command.jobs }) });
+  const kmod = !hasModules ? noModules : open(system, { source, configPaths: command.configPaths, ...(command.jobs === undefined ? {} : { jobs: command.jobs }) });
   const setLogLevel = (next: LogLevel): void => {
     level = next;
   };
-  const run: UdevdRun = { command, context, system, kmod, progress, setLogLevel };
+  const run: UdevdRun = { command, context, system, source, kmod, progress, setLogLevel };
   try {
     if (command.mode === 'dry-run') return await dryRun(run);
     if (command.mode === 'coldplug' && command.noRules && command.until === undefined) return await coldplugOnly(run);
@@ -82,20 +84,16 @@ function openSystemFor(command: UdevdCommand, context: AppletContext, progress: 
   const path = `${command.root === undefined || command.root === '/' ? '' : command.root}/dev/kmsg`;
   return context.openSystem({
     log: command.logTarget === 'kmsg' ? kmsgLog({ path, program, pid: process.pid, level, fallback: stderr }) : stderr,
-    roots: {
-      ...(command.sysfs === undefined ? {} : { sys: command.sysfs }),
-      ...(command.modules === undefined ? {} : { modules: command.modules }),
-    },
+    ...(command.sysfs === undefined ? {} : { roots: { sys: command.sysfs } }),
     ...(command.root === undefined ? {} : { root: command.root }),
     ...(command.release === undefined ? {} : { release: command.release }),
   });
 }
 
-/** Says what is missing and what to do, when there is no module tree with an index. */
-function isModuleTree(system: System, severity: 'error' | 'warn'): boolean {
-  const tree = openTree(system);
+/** Says what is missing and what to do, when there are no modules with an index. */
+function hasIndexes(tree: ModuleSource, system: System, severity: 'error' | 'warn'): boolean {
   if (tree.exists('modules.alias.bin') || tree.exists('modules.alias')) return true;
-  if (tree.exists('.')) {
+  if (tree.kind === 'image' || tree.exists('.')) {
     system.log[severity]({ code: 'no-index', message: `${tree.name} has no modules.alias: run depmod ${system.release}` });
     return false;
   }

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { codeOf, UnsupportedError } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import type { System } from '../system.ts';
 import type { ModuleSource } from './module-source.ts';
 import { isDirectory } from './text-file.ts';
@@ -21,13 +21,11 @@ export async function openModules(system: System, place?: string): Promise<Modul
   return image === undefined ? tree : openImage(system, image);
 }
 
-/** A root directory, one that holds the trees of several releases, or the tree itself. */
+/** A root directory, one that holds the trees of several releases, or the tree itself; where it is none of these, an empty tree in the first. */
 function openDirectory(directory: string, release: string): ModuleSource {
   const places = placesOf(release).map((place) => join(directory, place));
   const itself = ['modules.dep', 'modules.dep.bin'].some((name) => existsSync(join(directory, name)));
-  const found = places.find((place) => isDirectory(place)) ?? (itself ? directory : undefined);
-  if (found !== undefined) return openTreeDirectory(found, release);
-  throw new UnsupportedError(`${directory}: no modules of kernel ${release}: neither ${places.join(' nor ')} is there, and it has no modules.dep`);
+  return openTreeDirectory(places.find((place) => isDirectory(place)) ?? (itself ? directory : places[0] ?? directory), release);
 }
 
 async function openImage(system: System, path: string): Promise<ModuleSource> {

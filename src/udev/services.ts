@@ -1,6 +1,7 @@
 // All that surrounds the queue of a full daemon: rules, database, watches, the control socket, static nodes, and what others may ask.
 
 import { messageOf } from '../errors.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import { openBuiltins } from './builtin/table.ts';
 import type { ControlMessage } from './control-message.ts';
@@ -37,6 +38,8 @@ export type ServicesOptions = {
   readonly onLogLevel?: (level: LogLevel) => void;
   /** How long a program may run, in milliseconds. */
   readonly programTimeoutMs?: number;
+  /** Where modules.devname is; the tree of the release when absent. */
+  readonly modules?: ModuleSource;
   /** A program of a rule has started. */
   readonly onProgram?: (pid: number) => void;
 };
@@ -68,7 +71,7 @@ export async function openServices(system: System, options: ServicesOptions): Pr
   });
   // Now, and kept: who has dropped his capabilities may not look at process 1.
   host.constant('virt');
-  await createStaticNodes(system);
+  await createStaticNodes(system, options.modules);
   applyStaticNodeRules(system, staticNodeWishes(rules.rules));
   const watch = await openDeviceWatch(system, { deviceOf: (id) => deviceById(system, id) });
   const memory = openIdleMemory(system);

@@ -3,6 +3,7 @@
 import { lstatSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import type { ModuleSource } from '../kmod/module-source.ts';
 import { openTree } from '../kmod/tree-source.ts';
 import { parseStaticNodes } from '../kmod/static-nodes.ts';
 import { errnoByName, S_IFBLK, S_IFCHR, systemError } from '../system.ts';
@@ -26,8 +27,8 @@ export type StaticNodeWishes = {
 };
 
 /** Makes the nodes of modules.devname that are not there. Returns their names below /dev; what cannot be made is logged. */
-export async function createStaticNodes(system: System): Promise<readonly string[]> {
-  const text = openTree(system).readIndex('modules.devname');
+export async function createStaticNodes(system: System, modules: ModuleSource = openTree(system)): Promise<readonly string[]> {
+  const text = modules.readIndex('modules.devname');
   if (!text) return [];
   const native = await system.native();
   // Where udev makes all nodes it also removes them, and must know these.
