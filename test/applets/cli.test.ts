@@ -75,6 +75,8 @@ function refused(args: readonly string[], nodeArgs: readonly string[] = []): Rec
 describe('dist/tskmod.cache', () => {
   const directory = join(top, 'dist/tskmod.cache');
   const built = new Map(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))]));
+  /** Another Node takes none of it. */
+  const isOurs = [...built.values()].every((bytes) => bytes.toString('latin1', 0, 64).includes(` ${process.version} `));
   const changed = (change: (bytes: Buffer) => Buffer) => new Map([...built].map(([name, bytes]) => [name, change(Buffer.from(bytes))]));
   const flipped = (place: (size: number) => number) => changed((bytes) => bytes.fill(~(bytes[place(bytes.length)] ?? 0), place(bytes.length), place(bytes.length) + 1));
   const dryRun = ['modprobe', '-d', join(top, 'examples/q35'), '-S', '6.12.117+deb12-amd64', '-n', 'xfs'];
@@ -99,15 +101,16 @@ describe('dist/tskmod.cache', () => {
 
   it('changes nothing but the time when V8 has other flags, and is refused then', () => {
     expect(run(executable, dryRun, ['--stack-size=900'])).toEqual(run(executable, dryRun));
-    expect(refused(dryRun, ['--stack-size=900'])).toEqual({ start: true });
+    expect(refused(dryRun, ['--stack-size=900'])).toEqual(isOurs ? { start: true } : {});
   });
 
-  it('is taken by the Node that built it', () => {
-    expect(refused(dryRun)).toEqual({ start: false });
+  it('is taken by the Node that built it, and by no other', () => {
+    expect(refused(dryRun)).toEqual(isOurs ? { start: false } : {});
     expect(Object.values(refused(['udevd', '--dry-run', ...EXAMPLE]))).not.toContain(true);
   });
 
-  it('is used by whoever may only read it', () => {
+  it('is used by whoever may only read it', (context) => {
+    if (!isOurs) return context.skip('another Node has built dist');
     const root = copyWith(built);
     chmodSync(root, 0o755);
     const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
