@@ -18,6 +18,8 @@ export const UDEV_MACHINES: Readonly<Record<'preset' | 'storage' | 'peripherals'
   }),
   peripherals: (images) => ({
     machine: 'minimal',
+    // It also claims the interfaces of cdc_ether's device: which of the two binds would be whichever the kernel takes first.
+    append: 'modprobe.blacklist=cdc_subset',
     qemuArguments: [
       ...['gpt', 'mbr', 'ext4', 'btrfs', 'cd'].flatMap((name) => disk(images, name)),
       '-device', 'ide-hd,bus=ide.0,drive=gpt,serial=AHCI', '-device', 'ide-cd,bus=ide.2,drive=cd', '-device', 'virtio-blk-pci,drive=mbr,serial=vblk',
