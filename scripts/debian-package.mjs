@@ -22,10 +22,11 @@ export function unpackedPackage(name) {
  * suite is looked up in a throw-away directory, on the mirror that this machine uses. Throws with apt's words.
  * @param {string} suite
  * @param {readonly string[]} packages
+ * @param {string} [architecture] as Debian calls it; this machine's when absent
  * @returns {string}
  */
-export function unpackedFromSuite(suite, packages) {
-  return unpackedOnce([suite, ...packages].join('_'), (scratch) => {
+export function unpackedFromSuite(suite, packages, architecture) {
+  return unpackedOnce([suite, ...architecture === undefined ? [] : [architecture], ...packages].join('_'), (scratch) => {
     const targets = run('apt-get', ['indextargets', '--format', '$(LABEL) $(COMPONENT) $(REPO_URI)', 'Created-By: Packages'], scratch);
     const mirror = /^Debian main (\S+)$/m.exec(targets)?.[1];
     if (mirror === undefined) throw new Error('apt knows no mirror of Debian');
@@ -35,6 +36,7 @@ export function unpackedFromSuite(suite, packages) {
     const options = Object.entries({
       'Dir::Etc::sourcelist': join(apt, 'sources.list'), 'Dir::Etc::sourceparts': join(apt, 'parts'), 'Dir::State': join(apt, 'state'),
       'Dir::Cache': join(apt, 'cache'), 'Acquire::Languages': 'none', 'APT::Sandbox::User': 'root', 'APT::Default-Release': suite,
+      ...(architecture === undefined ? {} : { 'APT::Architecture': architecture }),
     }).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
     run('apt-get', [...options, '-q', '--error-on=any', 'update'], scratch);
     run('apt-get', [...options, 'download', '-q', ...packages], scratch);
