@@ -4,9 +4,10 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
 import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
-import { type Compression, compressionOf, decompress, type DecompressOptions, MAX_MODULE_SIZE } from './compression.ts';
+import { type Compression, compressionOf, decompress, MAX_MODULE_SIZE } from './compression.ts';
 import { ElfFile } from './elf.ts';
 import { FactsEncoder } from './module-facts.ts';
+import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { keepsXzClaim, readXzClaim } from './xz.ts';
 
 /** The record of a module, or why there is none: a text of strerror(3), and what we know beyond it. */
@@ -25,12 +26,10 @@ const ELF_HEAD = 64;
 /** Above this, memory is taken for the one image and given back after it. */
 const REUSED_OUTPUT_MAX = 32 * 1024 * 1024;
 
-type Codecs = NonNullable<DecompressOptions['codecs']>;
-
 export class FactsReader {
   readonly #system: Pick<System, 'native'>;
   readonly #encoder = new FactsEncoder();
-  #codecs: Codecs | undefined;
+  #codecs: NativeCodecs | undefined;
   #buffer = Buffer.allocUnsafeSlow(1 << 20);
   #output = Buffer.alloc(0);
 
@@ -86,7 +85,7 @@ export class FactsReader {
   }
 
   /** Into memory that is used again, where the library can do that; nothing of an image outlives its record. */
-  #decompress(data: Uint8Array, compression: Compression, file: string, codecs: Codecs): Uint8Array {
+  #decompress(data: Uint8Array, compression: Compression, file: string, codecs: NativeCodecs): Uint8Array {
     const into = compression === 'xz' ? codecs.xz?.decompressIntoSync : undefined;
     const claim = into && readXzClaim(data, { file, limit: MAX_MODULE_SIZE });
     if (into && claim && claim.size <= REUSED_OUTPUT_MAX) {
@@ -104,12 +103,8 @@ export class FactsReader {
     return this.#buffer.subarray(0, size);
   }
 
-  async #loadCodecs(): Promise<Codecs> {
-    if (!this.#codecs) {
-      const { xz, zstd } = await this.#system.native();
-      this.#codecs = { xz, zstd };
-    }
-    return this.#codecs;
+  async #loadCodecs(): Promise<NativeCodecs> {
+    return (this.#codecs ??= await nativeCodecs(this.#system));
   }
 }
 

@@ -3,18 +3,17 @@
 import { availableParallelism } from 'node:os';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
-import { LimitError, UnsupportedError } from '../errors.ts';
-import type { NativeCodec, System } from '../system.ts';
+import { LimitError } from '../errors.ts';
+import type { System } from '../system.ts';
 import { type Compression, compressionOf, decompress, MAX_MODULE_SIZE } from './compression.ts';
 import type { ModuleSource } from './module-source.ts';
+import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { keepsXzClaim, readXzClaim, type XzClaim } from './xz.ts';
 import { readZstdFrames } from './zstd-frame.ts';
 
 /** Above this, memory is taken for the one file and given back after it. Few modules are larger. */
 const REUSED_BUFFER_MAX = 32 * 1024 * 1024;
 const REUSED_BUFFER_MIN = 1024 * 1024;
-
-type Codecs = { readonly xz?: NativeCodec | undefined; readonly zstd?: NativeCodec | undefined };
 
 /** Memory for one file at a time. */
 type Slot = { input: Buffer; output: Buffer };
@@ -32,7 +31,7 @@ export class ImageReader {
   readonly #source: ModuleSource | undefined;
   readonly #free: Slot[];
   readonly #waiting: ((slot: Slot) => void)[] = [];
-  #codecs: Promise<Codecs> | undefined;
+  #codecs: Promise<NativeCodecs> | undefined;
 
   constructor(system: System, { jobs = availableParallelism() + 1, source }: ImageReaderOptions = {}) {
     this.#system = system;
@@ -59,7 +58,7 @@ export class ImageReader {
 
   async #decompress(data: Uint8Array, compression: Compression, slot: Slot, file: string): Promise<Uint8Array> {
     if (compression === 'gzip') return decompress(data, compression, { file });
-    const codecs = await (this.#codecs ??= this.#openCodecs());
+    const codecs = await (this.#codecs ??= nativeCodecs(this.#system, this.#system.log));
     const into = codecs[compression]?.decompressInto;
     const claim = into && (compression === 'xz' ? readXzClaim(data, { file, limit: MAX_MODULE_SIZE }) : readZstdClaim(data, file));
     if (into && claim && claim.size <= REUSED_BUFFER_MAX) {
@@ -70,17 +69,6 @@ export class ImageReader {
     }
     // The slow way takes every file, and says what is wrong with one that is damaged.
     return decompress(data, compression, { file, codecs });
-  }
-
-  async #openCodecs(): Promise<Codecs> {
-    try {
-      const { xz, zstd } = await this.#system.native();
-      return { xz, zstd };
-    } catch (error) {
-      if (!(error instanceof UnsupportedError)) throw error;
-      this.#system.log.debug({ code: 'no-native-codecs', message: error.message });
-      return {};
-    }
   }
 }
 

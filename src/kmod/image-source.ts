@@ -7,8 +7,9 @@ import { openFileSource } from '../image/file-source.ts';
 import { type ImageEntry, type ImageTree, resolve as resolveInside } from '../image/image-tree.ts';
 import { describeErrno, errnoByName, type System } from '../system.ts';
 import { compressedEnd } from './compressed-end.ts';
-import { decompress, type DecompressOptions } from './compression.ts';
+import { decompress } from './compression.ts';
 import type { IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
+import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { openModuleFile, placesOf } from './tree-source.ts';
 
 /** What a directory of modules has at least one of. */
@@ -120,17 +121,10 @@ function directoryOf(tree: ImageTree, path: string, release: string): string {
 }
 
 /** The libraries, for what may be compressed: loading them takes longer than opening an image. */
-async function codecsFor(file: ByteSource, system: System): Promise<NonNullable<DecompressOptions['codecs']>> {
+async function codecsFor(file: ByteSource, system: System): Promise<NativeCodecs> {
   const format = imageFormatOf(file);
   if (format !== undefined && format !== 'squashfs' && format !== 'cpio') return {};
-  try {
-    const { xz, zstd } = await system.native();
-    return { xz, zstd };
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-    system.log.debug({ code: 'no-native-codecs', message: error.message });
-    return {};
-  }
+  return nativeCodecs(system, system.log);
 }
 
 function noSuchFile(path: string): SystemError {
