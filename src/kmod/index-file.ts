@@ -2,7 +2,7 @@
 
 import { MAX_ALIAS_LENGTH } from './alias.ts';
 import type { IndexEntry } from './index-node.ts';
-import { IndexNodes } from './index-node.ts';
+import { IndexNodes, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
 import type { IndexPages } from './index-pages.ts';
 import { IndexWalk } from './index-walk.ts';
 
@@ -30,15 +30,19 @@ export class IndexFile {
     nodes.begin();
     let reference = nodes.root;
     for (let i = 0, depth = 0; reference !== 0; depth++) {
-      const node = nodes.node(reference, depth);
-      for (let p = node.prefix; p < node.prefixEnd; p++) {
-        if (nodes.byte(p) !== key.charCodeAt(i++)) return found;
+      let offset = nodes.enter(reference, depth);
+      if (reference & NODE_PREFIX) {
+        for (let code = nodes.stringByte(offset); code !== 0; code = nodes.stringByte(++offset)) {
+          if (code !== key.charCodeAt(i++)) return found;
+        }
+        offset++;
       }
+      const { children, values } = partsBehind(nodes, reference, offset);
       if (i === key.length) {
-        nodes.collect(node, key, found);
+        nodes.collect(values, key, found);
         return found;
       }
-      reference = nodes.child(node, key.charCodeAt(i++));
+      reference = children === 0 ? 0 : nodes.childAt(children, key.charCodeAt(i++));
     }
     return found;
   }
@@ -63,14 +67,29 @@ export class IndexFile {
 
   *#entriesBelow(reference: number, before: string, depth: number): Generator<IndexEntry> {
     const nodes = this.#nodes;
-    const node = nodes.node(reference, depth);
-    const key = before + nodes.text(node.prefix, node.prefixEnd);
-    const values: IndexEntry[] = [];
-    nodes.collect(node, key, values);
-    yield* values;
-    for (let code = node.first; code <= node.last; code++) {
-      const child = nodes.child(node, code);
+    let offset = nodes.enter(reference, depth);
+    let key = before;
+    if (reference & NODE_PREFIX) {
+      const start = offset;
+      while (nodes.stringByte(offset) !== 0) offset++;
+      key += nodes.text(start, offset++);
+    }
+    const { children, values } = partsBehind(nodes, reference, offset);
+    const entries: IndexEntry[] = [];
+    nodes.collect(values, key, entries);
+    yield* entries;
+    if (children === 0) return;
+    const last = nodes.lastChild(children);
+    for (let code = nodes.firstChild(children); code <= last; code++) {
+      const child = nodes.childAt(children, code);
       if (child !== 0) yield* this.#entriesBelow(child, key + String.fromCharCode(code), depth + 1);
     }
   }
+}
+
+/** Where the children and the values of a node are whose prefix ended before `offset`; 0 for none. */
+function partsBehind(nodes: IndexNodes, reference: number, offset: number): { readonly children: number; readonly values: number } {
+  const children = reference & NODE_CHILDS ? offset : 0;
+  const end = children === 0 ? offset : nodes.childrenEnd(children);
+  return { children, values: reference & NODE_VALUES ? end : 0 };
 }

@@ -30,19 +30,21 @@ const MAX_DEPTH = MAX_ALIAS_LENGTH;
 /** A value of an index with the key (for aliases: the pattern) that it is stored under. */
 export type IndexEntry = { readonly key: string; readonly value: string; readonly priority: number };
 
-/** A node's parts, as offsets into the file; 0 where a part is absent. Without children, `first` is above `last`. */
-export type IndexNode = { prefix: number; prefixEnd: number; childs: number; first: number; last: number; values: number };
-
-/** The bytes of an index as nodes. Every method throws FormatError where the file is damaged. */
+/**
+ * The bytes of an index as nodes, whose parts are read one behind the other: `enter`, then the prefix by `stringByte` up to its NUL, then
+ * the children up to `childrenEnd`, then the values. Which parts a node has, its reference says. Throws FormatError where the file is damaged.
+ */
 export class IndexNodes {
-  #bytes: Buffer;
+  bytes: Buffer;
+  /** Bytes below it are there and may be looked at without asking; 0 as long as some may be missing. */
+  limit = 0;
   /** The same bytes: V8 reads a big-endian word of a view at once. */
   #words: DataView;
   #length: number;
   /** Where the bytes come from, as long as some are missing. */
   #pages: IndexPages | undefined;
   readonly #file: string;
-  /** Reference of the root node. */
+  /** Reference of the root node. References are signed here: V8 makes no object of such a number. */
   readonly root: number;
   /** Nodes that the operation under way may still visit: a damaged file may hold circles. */
   #budget = 0;
@@ -50,10 +52,11 @@ export class IndexNodes {
   /** @param file what messages call it */
   constructor(source: Uint8Array | IndexPages, file: string) {
     const bytes = source instanceof Uint8Array ? source : source.bytes;
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#length = source.length;
     if (!(source instanceof Uint8Array) && !source.whole) this.#pages = source;
+    else this.limit = this.#length;
     this.#file = file;
     const magic = this.#u32(0);
     if (magic !== INDEX_MAGIC) {
@@ -63,7 +66,7 @@ export class IndexNodes {
     if (version >>> 16 !== INDEX_VERSION >>> 16) {
       throw new FormatError({ file, offset: 4, expected: `index version ${INDEX_VERSION >>> 16}.x`, actual: `${version >>> 16}.${version & 0xffff}` });
     }
-    this.root = this.#u32(8);
+    this.root = this.#u32(8) | 0;
   }
 
   close(): void {
@@ -75,53 +78,55 @@ export class IndexNodes {
     this.#budget = this.#length;
   }
 
-  byte(offset: number): number {
-    return this.#bytes[offset] ?? 0;
-  }
-
-  /** The node at `reference`, which is `depth` nodes below the root. */
-  node(reference: number, depth: number): IndexNode {
-    let offset = reference & OFFSET_MASK;
+  /** Where the node at `reference` begins, which is `depth` nodes below the root. */
+  enter(reference: number, depth: number): number {
+    const offset = reference & OFFSET_MASK;
     if (--this.#budget < 0 || depth > MAX_DEPTH) {
       throw this.#damaged(offset, 'a tree of nodes', 'nodes that lead in a circle');
     }
-    const node: IndexNode = { prefix: 0, prefixEnd: 0, childs: 0, first: 1, last: 0, values: 0 };
     if (offset < HEADER_SIZE) throw this.#damaged(offset, `a node at ${HEADER_SIZE} or later`, 'a reference into the header');
-    if (reference & NODE_PREFIX) {
-      node.prefix = offset;
-      node.prefixEnd = this.#stringEnd(offset);
-      offset = node.prefixEnd + 1;
-    }
-    if (reference & NODE_CHILDS) {
-      if (!this.#has(offset, 2)) throw this.#damaged(offset, 'the child range of a node', 'end of file');
-      node.first = this.byte(offset);
-      node.last = this.byte(offset + 1);
-      if (node.first > node.last || node.last > LAST_CHILD) {
-        throw this.#damaged(offset, 'a child range within 0..127', `${node.first}..${node.last}`);
-      }
-      node.childs = offset + 2;
-      const size = 4 * (node.last - node.first + 1);
-      if (!this.#has(node.childs, size)) throw this.#damaged(node.childs, 'the child references of a node', 'end of file');
-      offset = node.childs + size;
-    }
-    if (reference & NODE_VALUES) node.values = offset;
-    return node;
+    return offset;
+  }
+
+  /** A byte of a string, 0 at its end. */
+  stringByte(offset: number): number {
+    if (!this.#has(offset, 1)) throw this.#damaged(offset, 'a string that ends in NUL', 'end of file');
+    return this.bytes[offset] ?? 0;
+  }
+
+  /** Where the children that begin at `children` end. Only then may they be asked for. */
+  childrenEnd(children: number): number {
+    if (!this.#has(children, 2)) throw this.#damaged(children, 'the child range of a node', 'end of file');
+    const first = this.firstChild(children);
+    const last = this.lastChild(children);
+    if (first > last || last > LAST_CHILD) throw this.#damaged(children, 'a child range within 0..127', `${first}..${last}`);
+    const size = 4 * (last - first + 1);
+    if (!this.#has(children + 2, size)) throw this.#damaged(children + 2, 'the child references of a node', 'end of file');
+    return children + 2 + size;
+  }
+
+  firstChild(children: number): number {
+    return this.bytes[children] ?? 0;
+  }
+
+  lastChild(children: number): number {
+    return this.bytes[children + 1] ?? 0;
   }
 
   /** The reference of the child that `code` leads to, 0 where there is none. */
-  child(node: IndexNode, code: number): number {
-    if (code < node.first || code > node.last) return 0;
-    // node() has seen to it that the references lie in the file.
-    return this.#words.getUint32(node.childs + 4 * (code - node.first));
+  childAt(children: number, code: number): number {
+    const first = this.bytes[children] ?? 0;
+    if (code < first || code > (this.bytes[children + 1] ?? 0)) return 0;
+    return this.#words.getInt32(children + 2 + 4 * (code - first));
   }
 
-  /** Merges the values of a node into a list that is sorted by ascending priority. */
-  collect(node: IndexNode, key: string, into: IndexEntry[]): void {
-    if (node.values === 0) return;
-    const count = this.#u32(node.values);
-    let offset = node.values + 4;
+  /** Merges the values at `values`, 0 for none, into a list that is sorted by ascending priority. */
+  collect(values: number, key: string, into: IndexEntry[]): void {
+    if (values === 0) return;
+    const count = this.#u32(values);
+    let offset = values + 4;
     if (count > (this.#length - offset) / 5) {
-      throw this.#damaged(node.values, 'a value count that fits the file', String(count));
+      throw this.#damaged(values, 'a value count that fits the file', String(count));
     }
     for (let i = 0; i < count; i++) {
       const priority = this.#u32(offset);
@@ -132,7 +137,7 @@ export class IndexNodes {
   }
 
   text(from: number, to: number): string {
-    return from === to ? '' : this.#bytes.toString('latin1', from, to);
+    return from === to ? '' : this.bytes.toString('latin1', from, to);
   }
 
   /** Whether the file has these bytes, which then can be looked at. */
@@ -146,9 +151,10 @@ export class IndexNodes {
     const { bytes, length, whole } = pages;
     this.#length = length;
     if (!whole) return;
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#pages = undefined;
+    this.limit = length;
   }
 
   #u32(offset: number): number {
@@ -160,7 +166,7 @@ export class IndexNodes {
     for (let end = offset; this.#has(end, 1);) {
       // A page at a time, where there are pages.
       const limit = this.#pages ? Math.min(this.#length, (end | (PAGE_SIZE - 1)) + 1) : this.#length;
-      const b = this.#bytes;
+      const b = this.bytes;
       // Most are a few bytes long: indexOf() would cost more than it saves.
       while (end < limit && b[end] !== 0) end++;
       if (end < limit) return end;
@@ -177,5 +183,6 @@ export class IndexNodes {
 function insertByPriority(list: IndexEntry[], item: IndexEntry): void {
   let at = list.length;
   while (at > 0 && (list[at - 1]?.priority ?? 0) >= item.priority) at--;
-  list.splice(at, 0, item);
+  if (at === list.length) list.push(item);
+  else list.splice(at, 0, item);
 }

@@ -1,13 +1,15 @@
 // Matches one name against all patterns of an index in a single walk over its trie.
 
 import { bracketMatches, MAX_ALIAS_LENGTH } from './alias.ts';
-import type { IndexEntry, IndexNode, IndexNodes } from './index-node.ts';
+import { type IndexEntry, type IndexNodes, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
 
 const STAR = 42; // *
 const QUESTION = 63; // ?
 const OPEN = 91; // [
 const CLOSE = 93; // ]
 const BACKSLASH = 92;
+/** Ascending. */
+const SPECIAL = [STAR, QUESTION, OPEN, BACKSLASH];
 
 /**
  * Instead of collecting keys and matching each, the walk carries the ascending set of positions in the searched name that
@@ -26,9 +28,10 @@ export class IndexWalk {
   private search = 0;
   /** Sets of positions, one behind the other, as the recursion goes down. */
   private sets = new Uint16Array(1024);
-  /** The text of an open bracket expression, or undefined outside. */
+  /** In a bracket expression, or behind a backslash. */
+  private isOpen = false;
+  /** The text of the open bracket expression so far; undefined behind a backslash. */
   private bracket: string | undefined;
-  private escaped = false;
   /** The pattern so far. */
   private pattern = Buffer.alloc(256);
   private patternLength = 0;
@@ -49,91 +52,126 @@ export class IndexWalk {
       this.seen[code] = this.search;
     }
     this.key[key.length] = 0;
-    this.bracket = undefined;
-    this.escaped = false;
+    this.isOpen = false;
     this.patternLength = 0;
     this.sets[0] = 0;
     this.walk(this.index.root, 0, 1, false, 0);
   }
 
-  /** @param wild a wildcard has been passed: then libkmod lists children first and values last. */
+  /**
+   * Reads the node as it goes: most are left in their prefix.
+   * @param wild a wildcard has been passed: then libkmod lists children first and values last
+   */
   private walk(reference: number, base: number, size: number, wild: boolean, depth: number): void {
     const { index } = this;
-    const node = index.node(reference, depth);
-    for (let p = node.prefix; p < node.prefixEnd; p++) {
-      const code = index.byte(p);
-      wild ||= code === STAR || code === QUESTION || code === OPEN || code === BACKSLASH;
-      size = this.step(code, base, base, size);
-      if (size === 0) return;
+    let offset = index.enter(reference, depth);
+    if (reference & NODE_PREFIX) {
+      const { bytes, limit } = index;
+      for (;; offset++) {
+        const code = offset < limit ? bytes[offset] ?? 0 : index.stringByte(offset);
+        if (code === 0) break;
+        const next = code === STAR && offset + 1 < limit ? bytes[offset + 1] ?? 0 : STAR;
+        if (!this.isOpen && !isSpecial(next) && (next !== 0 || !(reference & NODE_CHILDS))) {
+          wild = true;
+          size = this.stepPastStar(next, base);
+          if (next !== 0) offset++;
+        } else {
+          wild ||= isSpecial(code);
+          size = this.step(code, base, base, size);
+        }
+        if (size === 0) return;
+      }
+      offset++;
     }
+    let children = 0;
+    if (reference & NODE_CHILDS) {
+      children = offset;
+      offset = index.childrenEnd(offset);
+    }
+    const values = reference & NODE_VALUES ? offset : 0;
     if (wild) {
-      this.walkAll(node, base, size, depth);
-      this.emit(node, base, size);
+      if (children !== 0) this.walkAll(children, base, size, depth);
+      this.emit(values, base, size);
       return;
     }
-    this.descend(node, STAR, base, size, true, depth);
-    this.descend(node, QUESTION, base, size, true, depth);
-    this.descend(node, OPEN, base, size, true, depth);
+    if (children !== 0) this.descendWild(children, base, size, depth);
     // Without a wildcard there is one position.
     const position = this.sets[base] ?? 0;
     if (position === this.keyLength) {
-      this.emit(node, base, size);
+      this.emit(values, base, size);
       return;
     }
+    if (children === 0) return;
     const code = this.key[position] ?? 0;
     if (code === STAR || code === QUESTION || code === OPEN) return;
-    if (code !== BACKSLASH) this.descend(node, code, base, size, false, depth);
-    this.descend(node, BACKSLASH, base, size, true, depth);
+    if (code !== BACKSLASH) this.descend(children, code, base, size, false, depth);
+    this.descend(children, BACKSLASH, base, size, true, depth);
   }
 
-  private walkAll(node: IndexNode, base: number, size: number, depth: number): void {
-    const literal = this.bracket === undefined && !this.escaped;
-    for (let code = node.first; code <= node.last; code++) {
+  /** The three that begin a wildcard and are taken before anything else. */
+  private descendWild(children: number, base: number, size: number, depth: number): void {
+    this.descend(children, STAR, base, size, true, depth);
+    this.descend(children, QUESTION, base, size, true, depth);
+    this.descend(children, OPEN, base, size, true, depth);
+  }
+
+  /** All children that some position can take, by ascending code. */
+  private walkAll(children: number, base: number, size: number, depth: number): void {
+    const { index } = this;
+    if (size === 1 && !this.isOpen) {
+      this.walkOne(children, base, depth);
+      return;
+    }
+    const last = index.lastChild(children);
+    for (let code = index.firstChild(children); code <= last; code++) {
       // Most children are letters that the name does not hold at all.
-      const special = code === STAR || code === QUESTION || code === OPEN || code === BACKSLASH;
-      if (!special && literal && this.seen[code] !== this.search) continue;
-      const child = this.index.child(node, code);
-      if (child !== 0) this.enter(child, code, base, size, true, depth);
+      if (!this.isOpen && this.seen[code] !== this.search && !isSpecial(code)) continue;
+      this.descend(children, code, base, size, true, depth);
     }
   }
 
-  private descend(node: IndexNode, code: number, base: number, size: number, wild: boolean, depth: number): void {
-    if (code < node.first || code > node.last) return;
-    const child = this.index.child(node, code);
-    if (child !== 0) this.enter(child, code, base, size, wild, depth);
+  /** The same for one position: it takes one letter, or what begins a wildcard. */
+  private walkOne(children: number, base: number, depth: number): void {
+    const letter = this.key[this.sets[base] ?? 0] ?? 0;
+    let isDone = letter === 0;
+    for (let i = 0; i < SPECIAL.length; i++) {
+      const special = SPECIAL[i] ?? 0;
+      if (!isDone && letter <= special) {
+        isDone = true;
+        if (letter < special) this.descend(children, letter, base, 1, true, depth);
+      }
+      this.descend(children, special, base, 1, true, depth);
+    }
+    if (!isDone) this.descend(children, letter, base, 1, true, depth);
   }
 
-  /** Walks below the child that `code` leads to, if any position can take that character. */
-  private enter(child: number, code: number, base: number, size: number, wild: boolean, depth: number): void {
-    const { bracket, escaped, patternLength } = this;
+  /** Walks below the child that `code` leads to, if there is one and any position can take that character. */
+  private descend(children: number, code: number, base: number, size: number, wild: boolean, depth: number): void {
+    const child = this.index.childAt(children, code);
+    if (child === 0) return;
+    const { isOpen, bracket, patternLength } = this;
     const childBase = base + size;
     if (childBase + size > this.sets.length) this.grow(childBase + size);
     const childSize = this.step(code, base, childBase, size);
     if (childSize > 0) this.walk(child, childBase, childSize, wild, depth + 1);
+    this.isOpen = isOpen;
     this.bracket = bracket;
-    this.escaped = escaped;
     this.patternLength = patternLength;
   }
 
   /** Advances the set at `from` over one pattern character, into the place at `to`. Returns its new size. */
   private step(code: number, from: number, to: number, size: number): number {
-    if (this.patternLength === this.pattern.length) this.pattern = Buffer.concat([this.pattern], 2 * this.pattern.length);
-    this.pattern[this.patternLength++] = code;
-    if (this.bracket !== undefined) return this.stepBracket(code, from, to, size);
-    if (this.escaped) {
-      this.escaped = false;
-      return this.stepLiteral(code, from, to, size);
-    }
+    this.put(code);
+    if (this.isOpen) return this.stepOpen(code, from, to, size);
     switch (code) {
       case STAR:
         return this.stepStar(from, to);
       case QUESTION:
         return this.stepQuestion(from, to, size);
       case OPEN:
-        this.bracket = '';
-        return this.copy(from, to, size);
       case BACKSLASH:
-        this.escaped = true;
+        this.isOpen = true;
+        this.bracket = code === OPEN ? '' : undefined;
         return this.copy(from, to, size);
       default:
         return this.stepLiteral(code, from, to, size);
@@ -159,6 +197,29 @@ export class IndexWalk {
     return count;
   }
 
+  /** The same as a step over `*` and one over the letter behind it, or over a `*` that ends the pattern (0). */
+  private stepPastStar(letter: number, base: number): number {
+    this.put(STAR);
+    const { sets, key, keyLength } = this;
+    if (letter === 0) {
+      sets[base] = keyLength;
+      return 1;
+    }
+    this.put(letter);
+    let kept = 0;
+    for (let position = sets[base] ?? 0; position < keyLength; position++) {
+      if (key[position] !== letter) continue;
+      if (base + kept === this.sets.length) this.grow(base + kept + 1);
+      this.sets[base + kept++] = position + 1;
+    }
+    return kept;
+  }
+
+  private put(code: number): void {
+    if (this.patternLength === this.pattern.length) this.pattern = Buffer.concat([this.pattern], 2 * this.pattern.length);
+    this.pattern[this.patternLength++] = code;
+  }
+
   private stepQuestion(from: number, to: number, size: number): number {
     const { sets } = this;
     let kept = 0;
@@ -169,13 +230,17 @@ export class IndexWalk {
     return kept;
   }
 
-  private stepBracket(code: number, from: number, to: number, size: number): number {
-    const body = this.bracket ?? '';
+  private stepOpen(code: number, from: number, to: number, size: number): number {
+    const body = this.bracket;
+    if (body === undefined) {
+      this.isOpen = false;
+      return this.stepLiteral(code, from, to, size);
+    }
     if (code !== CLOSE || body === '' || body === '!' || body === '^') {
       this.bracket = body + String.fromCharCode(code);
       return this.copy(from, to, size);
     }
-    this.bracket = undefined;
+    this.isOpen = false;
     const { sets, key } = this;
     let kept = 0;
     for (let i = 0; i < size; i++) {
@@ -190,9 +255,9 @@ export class IndexWalk {
     return size;
   }
 
-  private emit(node: IndexNode, base: number, size: number): void {
-    if (node.values === 0 || this.sets[base + size - 1] !== this.keyLength || this.bracket !== undefined || this.escaped) return;
-    this.index.collect(node, this.pattern.toString('latin1', 0, this.patternLength), this.found);
+  private emit(values: number, base: number, size: number): void {
+    if (values === 0 || this.sets[base + size - 1] !== this.keyLength || this.isOpen) return;
+    this.index.collect(values, this.pattern.toString('latin1', 0, this.patternLength), this.found);
   }
 
   private grow(needed: number): void {
@@ -200,4 +265,8 @@ export class IndexWalk {
     grown.set(this.sets);
     this.sets = grown;
   }
+}
+
+function isSpecial(code: number): boolean {
+  return code === STAR || code === QUESTION || code === OPEN || code === BACKSLASH;
 }
