@@ -25,11 +25,11 @@ const CACHE_HEADER = 64;
 export async function bundle(entry, quick) {
   const { outputFiles, metafile } = await build({
     entryPoints: [entry], bundle: true, splitting: true, write: false, metafile: true, outdir: 'out', entryNames: 'main', chunkNames: '[name]-[hash]',
-    platform: 'node', format: 'esm', target: TARGET, external: ['koffi'], minifyWhitespace: true, minifySyntax: true, logLevel: 'warning',
+    platform: 'node', format: 'esm', target: TARGET, external: ['koffi'], minifySyntax: true, logLevel: 'warning',
     define: { 'import.meta.url': 'importMeta.url' },
   });
   const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output]));
-  const texts = new Map(outputFiles.map((file) => [baseName(file.path), keepForeignImports(file.text)]));
+  const texts = new Map(outputFiles.map((file) => [baseName(file.path), takeBuiltins(keepForeignImports(file.text))]));
   const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
   const eager = reachable(first, outputs);
   const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })));
@@ -44,6 +44,17 @@ export async function bundle(entry, quick) {
  */
 function keepForeignImports(code) {
   return code.replace(/\bimport\((?!")/g, 'importMeta.load(');
+}
+
+/**
+ * Static imports of Node's own modules become plain `require`s. Between them and a part esbuild would put an object with a getter for each of
+ * the hundred names of node:fs, which every start would pay.
+ * @param {string} code as esbuild writes it: an import is a statement of its own
+ */
+function takeBuiltins(code) {
+  return code.replace(/^import ?(\{[^}]*\}|\* as [\w$]+|[\w$]+) ?from ?("node:[a-z_/]+");$/gm, (_, names, module) => (
+    `const ${names.startsWith('{') ? names.replaceAll(' as ', ':') : names.replace('* as ', '')}=require(${module});`
+  ));
 }
 
 /** These parts and what they import statically. */
