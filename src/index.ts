@@ -21,6 +21,10 @@ export { IndexFile } from './kmod/index-file.ts';
 export type { IndexEntry } from './kmod/index-file.ts';
 export { compressionOf, decompress } from './kmod/compression.ts';
 export type { Compression } from './kmod/compression.ts';
+export { goesWith } from './kmod/select.ts';
+export type { MissingPart, NeedyDevice, NeedyMachine, SelectedFile, Selection, SelectReason, SelectRequest } from './kmod/select.ts';
+export { firmwareRoots, readMachine, readSelection } from './kmod/select-reader.ts';
+export type { SelectOptions } from './kmod/select-reader.ts';
 export { LiveModules } from './kmod/live.ts';
 
 export { parseUeventFile, parseUeventMessage } from './udev/uevent.ts';
