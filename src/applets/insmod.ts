@@ -16,8 +16,8 @@ import { messageWriter } from './syslog.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'force', short: 'f' },
-  { long: 'force-modversion' },
-  { long: 'force-vermagic' },
+  { long: 'force-modversion', exact: true },
+  { long: 'force-vermagic', exact: true },
   { long: 'syslog', short: 's' },
   { long: 'verbose', short: 'v' },
   { long: 'json' },

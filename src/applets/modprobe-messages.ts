@@ -69,7 +69,7 @@ Where
 
 Output
   -s, --syslog            errors go to the system log
-  -q, --quiet             no errors
+  -q, --quiet             no errors, and nothing of -n and -v
   -v, --verbose           print each action
       --json              print the plan with its reasons (with -n or -D), or
                           what came of it, as one JSON object a line;

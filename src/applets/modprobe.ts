@@ -85,7 +85,8 @@ class Modprobe {
     if (task === 'show-config') return this.#showConfig();
     const [first, ...rest] = operands;
     if (first === undefined) {
-      this.#say('ERROR', 'missing parameters. See -h.');
+      // kmod says this before it takes notice of -q.
+      this.#messages.push(`${this.#context.program}: ERROR: missing parameters. See -h.\n`);
       return 1;
     }
     if (task === 'show-modversions' || task === 'show-exports') return this.#showSymbols(first, task);
@@ -160,7 +161,7 @@ class Modprobe {
 
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
-    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
+    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, quiet, verbose, strict } = this.#request;
     const path = isPath(name) && !remove ? absolutePath(name) : undefined;
     const missing = path === undefined ? undefined : whyNoModule(name);
     if (missing !== undefined) return this.#unknown(name, missing);
@@ -174,12 +175,12 @@ class Modprobe {
     const onStep = pretend ? (line: string) => this.#printSoon(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
       dryRun: pretend, removed: this.#removed, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
-      ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
+      ...(!json && (showDepends || (dryRun && !quiet) || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
     if (json) this.#json(pretend ? 'plan' : 'result', pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
-    if (remove) this.#reportRemoval(result);
-    else await this.#reportInsertion(result, strict);
+    if (remove) return this.#reportRemoval(result);
+    await this.#reportInsertion(result, strict);
     return true;
   }
 
@@ -203,16 +204,24 @@ class Modprobe {
     }
   }
 
-  #reportRemoval(result: ProbeResult): void {
+  /** False when nothing after it is to be done. */
+  #reportRemoval(result: ProbeResult): boolean {
+    const fatal = this.#request.all ? 'WARNING' : 'FATAL';
+    let goesOn = true;
+    const refuse = (text: string) => {
+      this.#fail(fatal, text);
+      goesOn = this.#request.all;
+    };
     for (const { module, outcome, failure, steps } of result.goals) {
-      if (outcome === 'builtin') this.#fail('FATAL', `Module ${module} is builtin.`);
-      if (outcome === 'not-loaded' && this.#request.firstTime) this.#fail('FATAL', `Module ${module} is not in kernel.`);
+      if (outcome === 'builtin') refuse(`Module ${module} is builtin.`);
+      if (outcome === 'not-loaded' && this.#request.firstTime) refuse(`Module ${module} is not in kernel.`);
       if (!failure) continue;
       const blocked = steps.find((step) => step.failure === failure)?.module ?? module;
-      if (failure.syscall === 'sh') this.#fail('FATAL', `Error running remove command for ${blocked}`);
-      else if (failure.text === 'in use') this.#fail('FATAL', `Module ${blocked} is in use.`);
+      if (failure.syscall === 'sh') refuse(`Error running remove command for ${blocked}`);
+      else if (failure.text === 'in use') refuse(`Module ${blocked} is in use.`);
       else this.#fail('ERROR', `could not remove '${blocked}': ${failure.text}`);
     }
+    return goesOn;
   }
 
   #notFound(name: string): boolean {
@@ -227,7 +236,7 @@ class Modprobe {
     return all;
   }
 
-  #fail(level: 'ERROR' | 'FATAL', text: string): void {
+  #fail(level: 'ERROR' | 'FATAL' | 'WARNING', text: string): void {
     this.#failed = true;
     this.#say(level, text);
   }
