@@ -8,13 +8,13 @@ import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
-import { openModuleFile, openTree } from '../kmod/tree-source.ts';
+import { openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
-import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
+import { insertionReason, isRefusal, MODPROBE_HELP, refusalOf, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 import { modulesAt } from './modules-option.ts';
 
@@ -127,20 +127,14 @@ class Modprobe {
       this.#say('FATAL', `Module ${name} not found.`);
       return 1;
     }
-    const file = indexed === undefined ? openModuleFile(path) : source.open(path);
-    try {
-      const symbols = symbolsOf(file, task);
-      if (symbols && symbols.length > 0) {
-        if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
-        else this.#context.stdout(formatSymbols(symbols));
-        return 0;
-      }
-      const reason = symbols === undefined ? 'Exec format error' : 'No data available';
-      this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
+    const symbols = await symbolsOf(this.#system, path, task, indexed === undefined ? undefined : source);
+    if (typeof symbols === 'string') {
+      this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${symbols}`);
       return 1;
-    } finally {
-      file.close();
     }
+    if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
+    else this.#context.stdout(formatSymbols(symbols));
+    return 0;
   }
 
   #fileOf(name: string): string | undefined {
@@ -161,12 +155,12 @@ class Modprobe {
 
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
-    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, quiet, verbose, strict } = this.#request;
+    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, quiet, all, verbose, strict } = this.#request;
     const path = isPath(name) && !remove ? absolutePath(name) : undefined;
     const missing = path === undefined ? undefined : whyNoModule(name);
     if (missing !== undefined) return this.#unknown(name, missing);
     const plan = this.#kmod.plan(name, {
-      action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
+      action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, softdepsRequired: !all && !quiet, ignoreLoaded: showDepends,
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
     });
     if (plan.goals.length === 0) return this.#notFound(name);
@@ -215,11 +209,14 @@ class Modprobe {
     for (const { module, outcome, failure, steps } of result.goals) {
       if (outcome === 'builtin') refuse(`Module ${module} is builtin.`);
       if (outcome === 'not-loaded' && this.#request.firstTime) refuse(`Module ${module} is not in kernel.`);
+      for (const step of steps) {
+        // With -a softdeps that stay do not matter, but kmod tells of them.
+        if (!step.required && step.failure && this.#request.all) this.#say('WARNING', refusalOf(step.module, step.failure));
+      }
       if (!failure) continue;
       const blocked = steps.find((step) => step.failure === failure)?.module ?? module;
-      if (failure.syscall === 'sh') refuse(`Error running remove command for ${blocked}`);
-      else if (failure.text === 'in use') refuse(`Module ${blocked} is in use.`);
-      else this.#fail('ERROR', `could not remove '${blocked}': ${failure.text}`);
+      if (isRefusal(failure)) refuse(refusalOf(blocked, failure));
+      else this.#fail('ERROR', refusalOf(blocked, failure));
     }
     return goesOn;
   }

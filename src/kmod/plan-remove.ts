@@ -29,7 +29,7 @@ class Removal {
     if (this.#visited.has(module)) return;
     this.#visited.add(module);
     const facts = this.#planner.rules.of(module);
-    const ignored = required && reason.kind !== 'dep' && this.#options.ignoreInstall;
+    const ignored = required && !reason.kind.startsWith('softdep') && this.#options.ignoreInstall;
     const builtin = !this.#options.ignoreLoaded && (match.builtin || facts.builtin);
     const remove = ignored ? undefined : facts.remove;
     if (!remove && (builtin || (!this.#options.ignoreLoaded && this.#planner.live.state(module) === undefined))) {
@@ -58,7 +58,7 @@ class Removal {
 
   #softdeps(names: readonly SoftdepName[], kind: 'softdep-pre' | 'softdep-post', from: string): void {
     for (const { name, source } of [...names].reverse()) {
-      for (const match of this.#planner.lookup(name)) this.add(match, { kind, from, source }, false);
+      for (const match of this.#planner.lookup(name)) this.add(match, { kind, from, source }, this.#options.softdepsRequired ?? false);
     }
   }
 

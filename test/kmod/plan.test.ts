@@ -98,6 +98,7 @@ describe('plan of a removal', () => {
       '  rmmod msghandler [0] optional: dep devintf',
       '  rmmod msghandler [1]: requested msghandler',
     ]);
+    expect(outline('msghandler', { action: 'remove', softdepsRequired: true }, live('msghandler', 'devintf'))[1]).toBe('  rmmod devintf []: softdep-post msghandler');
   });
 
   it('leaves alone what goes with a module that is not there', () => {

@@ -7,11 +7,11 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
-import { unpackedFromSuite } from '../../scripts/debian-package.mjs';
 import { messageOf } from '../../src/errors.ts';
 import { defaultCacheDirectory } from '../../src/vm/cache.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { findKernel } from '../../src/vm/kernel.ts';
+import { kmod34Command, unpackedKmod34 } from './kmod34.ts';
 
 const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const KMOD = ['/sbin', '/usr/sbin', '/bin', '/usr/bin'].map((directory) => join(directory, 'modprobe')).find((path) => existsSync(path));
@@ -53,13 +53,10 @@ function whyNoKmod(): string | undefined {
 function newestKmod(): Kmod {
   const head = { name: 'kmod 34', isNew: true };
   try {
-    const unpacked = unpackedFromSuite('trixie', ['kmod', 'libkmod2', 'libc6', 'liblzma5', 'libzstd1', 'libssl3t64', 'zlib1g']);
-    const libraries = join(unpacked, 'usr/lib/x86_64-linux-gnu');
-    const command = [join(libraries, 'ld-linux-x86-64.so.2'), '--library-path', libraries, '--argv0'];
-    const commandOf = (tool: string) => [...command, tool, join(unpacked, 'usr/bin/kmod')];
+    const unpacked = unpackedKmod34();
     const tools = {
-      run: (tool: string, args: readonly string[]) => run(command[0] ?? '', [...commandOf(tool).slice(1), ...args]),
-      runAll: (tool: string, lines: readonly (readonly string[])[]) => runByShell(commandOf(tool), lines),
+      run: (tool: string, args: readonly string[]) => run(unpacked.loader, [...kmod34Command(unpacked, tool).slice(1), ...args]),
+      runAll: (tool: string, lines: readonly (readonly string[])[]) => runByShell(kmod34Command(unpacked, tool), lines),
     };
     const { stdout, stderr } = tools.run('modprobe', ['--version']);
     const version = /^kmod version (\d+)/.exec(stdout)?.[1];
