@@ -88,15 +88,15 @@ export function parseModprobe(argv: readonly string[], environment: string | und
     waitMs: waitOf(given.get('wait')?.at(-1), program),
     syslog: has('syslog'), quiet: has('quiet'), verbose: has('quiet') ? 0 : given.get('verbose')?.length ?? 0, json: has('json'), strict: has('strict-kmod'),
     config: given.get('config'), dirname: given.get('dirname')?.at(-1), modules: given.get('modules')?.at(-1), release: given.get('set-version')?.at(-1), operands,
-    childOptions: [environment ?? '', ...options.flatMap(({ name, value }) => forwarded(name, value))].filter(Boolean).join(' '),
+    childOptions: (environment ?? '') + options.flatMap(({ name, value }) => forwarded(name, value)).map((option) => ` ${option}`).join(''),
   };
 }
 
-/** Words end at blanks outside of quotes; quotes go away. */
+/** Words end at blanks outside of quotes; quotes go away, but for one that nothing closes. */
 export function splitOptions(text: string): string[] {
   const words: string[] = [];
   if (text === '') return words;
-  for (const match of text.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)) {
+  for (const match of text.matchAll(/(?:"[^"]*"|'[^']*'|["'].*|[^ "'])+/gs)) {
     words.push(match[0].replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double: string | undefined, single: string | undefined) => double ?? single ?? ''));
   }
   return words;

@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 
 import { buildModule } from '../kmod/elf-builder.ts';
 import { type Kmod, kmod30, kmod34, type Run, runOurs } from './oracle.ts';
@@ -12,11 +12,14 @@ import { runHere } from './in-process.ts';
 const RELEASE = '1.2.3-audit';
 const root = mkdtempSync(join(tmpdir(), 'tsmodprobe-options-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
+afterEach(() => vi.unstubAllEnvs());
 
 const directory = join(root, 'lib/modules', RELEASE);
 mkdirSync(join(directory, 'kernel'), { recursive: true });
 const config = join(root, 'modprobe.conf');
-writeFileSync(config, `options audit_a p=1\nblacklist audit_c\nalias audit-alias audit_b\ninstall audit_d /bin/true $CMDLINE_OPTS\nremove audit_d /bin/true\nsoftdep audit_b pre: audit_c post: audit_d\nremove audit_false /bin/false\n`);
+writeFileSync(config, `options audit_a p=1\nblacklist audit_c\nalias audit-alias audit_b\ninstall audit_d /bin/true $CMDLINE_OPTS\nremove audit_d /bin/true\nsoftdep audit_b pre: audit_c post: audit_d\nremove audit_false /bin/false\ninstall audit_child echo "[$MODPROBE_OPTIONS] $CMDLINE_OPTS"\n`);
+const blank = join(root, 'a b.conf');
+writeFileSync(blank, 'options audit_a blank=1\ninstall audit_child echo "[$MODPROBE_OPTIONS] $MODPROBE_MODULE"\n');
 const MODULES = {
   'audit-a': { exports: [{ name: 'audit_symbol', crc: 0x1234 }], modinfo: ['license=GPL', 'author=A', 'author=B', 'description=D', 'parm=p:a number', 'parmtype=p:int', 'alias=audit:a*'] },
   audit_b: { needs: [{ name: 'audit_symbol' }], versions: [{ name: 'audit_symbol', crc: 0x1234 }], modinfo: ['license=GPL', 'alias=audit:ab'] },
@@ -126,6 +129,25 @@ describe.each([kmod34, kmod30].map((kmod) => ({ name: kmod.name, kmod })))('ever
       const ours = await runHere(name, [...(tool === 'modprobe' ? ['--strict-kmod'] : []), ...args]);
       expect({ args, ...normal(kmod, args, ours) }).toEqual({ args, ...normal(kmod, args, theirs[at] ?? MISSING) });
     }
+  });
+});
+
+/** MODPROBE_OPTIONS, and a command line behind it. */
+const ENVIRONMENTS: readonly (readonly [options: string, args: string])[] = [
+  ['', '-nv audit_b'], ['-n -v', 'audit_b'], ['  -n\t-v ', 'audit_b'], ['-nv audit_a', 'x=1'], ['-D', 'audit_a x=1'], ['-q', 'nosuch'], ['-a', 'nosuch audit_a -D'], ['--nosuch', '-D audit_a'], ['-Z', '-D audit_a'],
+  ['-C "BLANK"', '-D audit_a'], ["-C 'BLANK'", '-D audit_a'], ['-C BLANK', '-D audit_a'], ['-D "audit_a"', ''], ['-D audit_a "p=a b"', ''], ["-D audit_a 'p=a b'", ''], ['-D audit_a p="a b"', ''], ['-D audit_a ""', 'x'], ['-D audit_a x ""', 'y'], ["''", '-D audit_a'],
+  ['-D audit_a "unfinished', ''], ['-D audit_a "not finished', 'x'], ['-D audit_a a"b c"d \'e f\'', ''], ['-D audit_a \\"a b\\"', ''], ["-D audit_a 'unfinished", ''], ['-D --', 'audit_a'], ['--', '-D audit_a'], ['-h', ''], ['-V', 'x'], ['', 'audit_child'], ['-q -v', 'audit_child a=1'], ['-v', '-q audit_child'], ['-C "BLANK"', 'audit_child'], ['-S 9.9.9', '-D audit_a'],
+  ['', '-C BLANK audit_child'], ['-C CONFIG -v', '-q -C CONFIG audit_child a=1'], ['', '-s audit_child'],
+];
+
+describe.each([kmod34, kmod30].map((kmod) => ({ name: kmod.name, kmod })))('MODPROBE_OPTIONS beside $name', ({ kmod }) => {
+  it.for(ENVIRONMENTS)('%s and %s', ([options, args], context) => {
+    if (kmod.reason !== undefined) return context.skip(kmod.reason);
+    const fill = (text: string) => text.replaceAll('BLANK', blank).replaceAll('CONFIG', config);
+    vi.stubEnv('MODPROBE_OPTIONS', fill(options));
+    const line = ['-C', config, '-d', root, '-S', RELEASE, ...args.split(' ').filter(Boolean).map(fill)];
+    const [ours, theirs] = [runOurs('modprobe', line), kmod.run('modprobe', line)];
+    expect(normal(kmod, line, ours)).toEqual(normal(kmod, line, theirs));
   });
 });
 
