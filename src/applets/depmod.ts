@@ -22,10 +22,6 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'symvers', short: 'E', argument: 'required' },
   { long: 'filesyms', short: 'F', argument: 'required' },
   { long: 'errsyms', short: 'e' },
-  { long: 'unresolved-error', short: 'u', name: 'ignored' },
-  { long: 'quiet', short: 'q', name: 'ignored' },
-  { long: 'root', short: 'r', name: 'ignored' },
-  { long: 'map', name: 'ignored' },
   { long: 'verbose', short: 'v' },
   { long: 'show', short: 'n' },
   { long: 'dry-run', name: 'show' },
@@ -47,9 +43,6 @@ export const depmodApplet: Applet = {
     const given = new Map<string, string[]>();
     for (const { name, value } of options) given.set(name, [...(given.get(name) ?? []), value]);
     const log = depmodLog(context, given.get('verbose')?.length ?? 0);
-    for (const { name, typed } of options) {
-      if (name === 'ignored') log.warn({ code: 'ignored-option', message: `Ignored deprecated option ${typed}` });
-    }
     if (answersHelp(given, DEPMOD_HELP, context)) return 0;
     try {
       return await runDepmod(given, operands, log, context);
@@ -92,6 +85,7 @@ async function runDepmod(
     jobs: jobsOf(last('jobs')),
     noCache: given.has('no-cache'),
     print: given.has('show') ? (_, text) => context.stdout(json ? '' : text) : undefined,
+    onNeed: given.has('verbose') && !json ? (path, symbol, owner) => context.stdout(`${path} needs "${symbol}": ${owner}\n`) : undefined,
   };
   const result = await depmod(system, options);
   if (json) context.stdout(jsonLine('depmod', { release: system.release, ...result }));
@@ -177,11 +171,11 @@ How
       --no-cache          read every module, and leave no modules.depmod-cache
 
 Output
-  -v, --verbose           more messages; may be repeated
+  -v, --verbose           print which symbol makes a module need another one;
+                          repeated, more messages
       --json              print what was done as one JSON object (docs/json.md)
   -V, --version
   -h, --help
-  -u, -q, -r, --map       ignored
 
 Exit status: 0 on success, 1 otherwise.
 `;

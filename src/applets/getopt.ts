@@ -19,9 +19,10 @@ export type ParsedOption = {
   readonly name: string;
   /** '' for an option without argument. */
   readonly value: string;
-  /** As it was typed, with its dashes, for messages. */
-  readonly typed: string;
 };
+
+/** Every tool answers these before it has seen what comes after them. */
+const ANSWERED_AT_ONCE: ReadonlySet<string> = new Set(['help', 'version']);
 
 export type CommandLine = { readonly options: readonly ParsedOption[]; readonly operands: readonly string[] };
 
@@ -30,13 +31,13 @@ export type GetoptOptions = {
   readonly stopAtOperand?: boolean;
 };
 
-/** Throws UsageError with the text that getopt_long prints, which starts with `program`. */
+/** Reading ends at --help and --version. Throws UsageError with the text that getopt_long prints, which starts with `program`. */
 export function getopt(
   argv: readonly string[], specs: readonly OptionSpec[], program: string, { stopAtOperand = false }: GetoptOptions = {},
 ): CommandLine {
   const options: ParsedOption[] = [];
   const operands: string[] = [];
-  for (let i = 0; i < argv.length; i++) {
+  for (let i = 0; i < argv.length && !ANSWERED_AT_ONCE.has(options.at(-1)?.name ?? ''); i++) {
     const word = argv[i] ?? '';
     if (word === '--') {
       operands.push(...argv.slice(i + 1));
@@ -53,7 +54,7 @@ export function getopt(
       } else if (value !== undefined && spec.argument !== 'optional') {
         throw new UsageError(`${program}: option '--${spec.long}' doesn't allow an argument`);
       }
-      options.push({ name: spec.name ?? spec.long, value: value ?? '', typed: `--${spec.long}` });
+      options.push({ name: spec.name ?? spec.long, value: value ?? '' });
     } else if (word.startsWith('-') && word !== '-') {
       i += takeShort(word, argv[i + 1], specs, program, options);
     } else if (stopAtOperand) {
@@ -90,16 +91,17 @@ function takeShort(
     if (!spec) throw new UsageError(`${program}: invalid option -- '${letter}'`);
     const name = spec.name ?? spec.long;
     if (spec.argument !== 'required' && spec.argument !== 'optional') {
-      options.push({ name, value: '', typed: `-${letter}` });
+      options.push({ name, value: '' });
+      if (ANSWERED_AT_ONCE.has(name)) return 0;
       continue;
     }
     const rest = word.slice(j + 1);
     if (spec.argument === 'optional') {
-      options.push({ name, value: rest, typed: `-${letter}` });
+      options.push({ name, value: rest });
       return 0;
     }
     if (rest === '' && next === undefined) throw new UsageError(`${program}: option requires an argument -- '${letter}'`);
-    options.push({ name, value: rest === '' ? next ?? '' : rest, typed: `-${letter}` });
+    options.push({ name, value: rest === '' ? next ?? '' : rest });
     return rest === '' ? 1 : 0;
   }
   return 0;

@@ -16,8 +16,8 @@ import { messageWriter } from './syslog.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'force', short: 'f' },
-  { long: 'force-modversion' },
-  { long: 'force-vermagic' },
+  { long: 'force-modversion', exact: true },
+  { long: 'force-vermagic', exact: true },
   { long: 'syslog', short: 's' },
   { long: 'verbose', short: 'v' },
   { long: 'json' },
@@ -107,5 +107,6 @@ function whyMissing(file: string): string | undefined {
 function reasonOf({ code, syscall, text, kernel }: ProbeFailure): string {
   const fromKernel = syscall === 'finit_module' || syscall === 'init_module';
   const reason = fromKernel ? REASONS[code] ?? text : text;
-  return kernel.length > 0 ? `${reason}: ${kernel.join('; ')}` : reason;
+  // Of a module that is there already, the kernel's lines are about something else.
+  return kernel.length > 0 && code !== 'EEXIST' ? `${reason}: ${kernel.join('; ')}` : reason;
 }

@@ -11,7 +11,7 @@ import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
-import { lsmod } from './lsmod.ts';
+import { kmodList } from './lsmod.ts';
 
 /** A tool by its name (`modprobe`), or undefined: the table is the command line's. */
 export type FindTool = (name: string) => Promise<Applet> | undefined;
@@ -73,7 +73,7 @@ async function run(argv: readonly string[], context: AppletContext, findTool: Fi
     case 'help':
       return say(HELP, context);
     case 'list':
-      return lsmod.run(rest, context);
+      return kmodList(rest, context);
     case 'static-nodes':
       return staticNodes(rest, context);
     default: {
@@ -92,7 +92,7 @@ function say(text: string, context: AppletContext): number {
 }
 
 function staticNodes(argv: readonly string[], context: AppletContext): number {
-  const { options } = getopt(argv, STATIC_NODES_OPTIONS, 'static-nodes');
+  const { options } = getopt(argv, STATIC_NODES_OPTIONS, 'static-nodes', { stopAtOperand: true });
   const given = new Map(options.map(({ name, value }) => [name, value]));
   if (given.has('help')) return say(STATIC_NODES_HELP, context);
   const wanted = given.get('format') ?? 'human';

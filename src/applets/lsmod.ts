@@ -4,8 +4,8 @@ import { codeOf, messageOf } from '../errors.ts';
 import { readLoadedModules } from '../kmod/loaded.ts';
 import type { LoadedModule } from '../kmod/loaded.ts';
 import { errnoByName, errnoText } from '../system.ts';
-import type { Applet } from './applet.ts';
-import { getopt, type OptionSpec } from './getopt.ts';
+import type { Applet, AppletContext } from './applet.ts';
+import { type CommandLine, getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
@@ -35,25 +35,33 @@ export const lsmod: Applet = {
   name: 'lsmod',
   summary: 'list the modules that are in the kernel',
   async run(argv, context) {
-    const { options, operands } = getopt(argv, OPTIONS, context.program);
-    const given = new Set(options.map(({ name }) => name));
-    if (answersHelp(given, HELP, context)) return 0;
-    const system = context.openSystem({});
-    const write = await messageWriter(context, system, given.has('syslog'));
-    const fail = (text: string): number => {
-      write(`${context.program}: ERROR: ${text}\n`);
-      return 1;
-    };
-    if (operands.length > 0) return fail('too many arguments provided.');
-    try {
-      const modules = readLoadedModules(system);
-      context.stdout(given.has('json') ? modules.map(moduleLine).join('') : formatTable(modules));
-      return 0;
-    } catch (error) {
-      return fail(`could not get list of modules: ${reasonOf(error)}`);
-    }
+    return listModules(getopt(argv, OPTIONS, context.program), context);
   },
 };
+
+/** `kmod list`, which takes no options behind an operand, and says `list` where its command line is wrong. */
+export async function kmodList(argv: readonly string[], context: AppletContext): Promise<number> {
+  return listModules(getopt(argv, OPTIONS, 'list', { stopAtOperand: true }), context);
+}
+
+async function listModules({ options, operands }: CommandLine, context: AppletContext): Promise<number> {
+  const given = new Set(options.map(({ name }) => name));
+  if (answersHelp(given, HELP, context)) return 0;
+  const system = context.openSystem({});
+  const write = await messageWriter(context, system, given.has('syslog'));
+  const fail = (text: string): number => {
+    write(`${context.program}: ERROR: ${text}\n`);
+    return 1;
+  };
+  if (operands.length > 0) return fail('too many arguments provided.');
+  try {
+    const modules = readLoadedModules(system);
+    context.stdout(given.has('json') ? modules.map(moduleLine).join('') : formatTable(modules));
+    return 0;
+  } catch (error) {
+    return fail(`could not get list of modules: ${reasonOf(error)}`);
+  }
+}
 
 /** The columns of kmod. A name or number that is too long moves those behind it. */
 export function formatTable(modules: readonly LoadedModule[]): string {

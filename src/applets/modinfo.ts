@@ -3,9 +3,10 @@
 import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 
-import { codeOf, FormatError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { moduleNameOfPath, normalizeAlias, normalizeModuleName } from '../kmod/alias.ts';
 import { ConfigBuilder } from '../kmod/config.ts';
+import { unreadCode } from '../kmod/failure.ts';
 import { ImageReader } from '../kmod/image-reader.ts';
 import { inOrder } from '../kmod/in-order.ts';
 import { lookup } from '../kmod/lookup.ts';
@@ -171,7 +172,7 @@ class Modinfo {
       // A kernel without a list of its built-in modules is an old one, and no error.
       return path === undefined ? { subject: each } : { subject: each, error: unread(module, 'ENOENT'), detail: `${path}: no section .modinfo` };
     } catch (error) {
-      return { subject: each, error: unread(module, reasonOf(error)), detail: messageOf(error) };
+      return { subject: each, error: unread(module, unreadCode(error)), detail: messageOf(error) };
     }
   }
 
@@ -229,11 +230,4 @@ function rootOf(directory: string): string {
 
 function unread(module: string, code: string): string {
   return `could not get modinfo from '${module}': ${errnoText(errnoByName(code) ?? 0)}`;
-}
-
-/** The errno that libkmod gives for a file that cannot be read, or is no module. */
-function reasonOf(error: unknown): string {
-  const code = codeOf(error);
-  if (code !== undefined && errnoByName(code) !== undefined) return code;
-  return error instanceof FormatError && error.offset === 0 && error.expected.startsWith('the ELF magic') ? 'ENOEXEC' : 'EINVAL';
 }

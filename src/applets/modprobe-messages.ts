@@ -28,6 +28,17 @@ export function insertionReason(failure: ProbeFailure, strict: boolean): string 
   return failure.text + kernel;
 }
 
+/** Whether a removal was refused before the kernel was asked for it: what kmod calls fatal. */
+export function isRefusal({ syscall, text }: ProbeFailure): boolean {
+  return syscall === 'sh' || text === 'in use';
+}
+
+/** Why a module stays. */
+export function refusalOf(module: string, failure: ProbeFailure): string {
+  if (failure.syscall === 'sh') return `Error running remove command for ${module}`;
+  return isRefusal(failure) ? `Module ${module} is in use.` : `could not remove '${module}': ${failure.text}`;
+}
+
 export const MODPROBE_HELP = `Usage: modprobe [OPTION]... MODULE [PARAMETER=VALUE]...
        modprobe [OPTION]... -a MODULE...
        modprobe [OPTION]... -r MODULE...
@@ -69,7 +80,7 @@ Where
 
 Output
   -s, --syslog            errors go to the system log
-  -q, --quiet             no errors
+  -q, --quiet             no errors, and nothing of -n and -v
   -v, --verbose           print each action
       --json              print the plan with its reasons (with -n or -D), or
                           what came of it, as one JSON object a line;

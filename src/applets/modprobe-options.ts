@@ -18,8 +18,8 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'force', short: 'f' },
   { long: 'force-modversion' },
   { long: 'force-vermagic' },
-  { long: 'show-alias', short: 'R' },
-  { long: 'resolve-alias', name: 'show-alias' },
+  { long: 'resolve-alias', short: 'R', name: 'show-alias' },
+  { long: 'show-alias', exact: true },
   { long: 'show-depends', short: 'D' },
   { long: 'showconfig', short: 'c' },
   { long: 'show-config', name: 'showconfig' },
@@ -36,7 +36,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'quiet', short: 'q' },
   { long: 'verbose', short: 'v' },
   { long: 'json' },
-  { long: 'strict-kmod' },
+  { long: 'strict-kmod', exact: true },
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
 ];
@@ -57,7 +57,7 @@ export type ModprobeRequest = {
   readonly waitMs: number | undefined;
   readonly syslog: boolean;
   readonly quiet: boolean;
-  /** How often -v was given. */
+  /** How often -v was given; -q takes it back. */
   readonly verbose: number;
   readonly json: boolean;
   readonly strict: boolean;
@@ -80,23 +80,23 @@ export function parseModprobe(argv: readonly string[], environment: string | und
   const force = has('force');
   return {
     task: has('help') ? 'help' : has('version') ? 'version' : has('showconfig') ? 'show-config' : has('show-modversions') ? 'show-modversions'
-      : has('show-exports') ? 'show-exports' : has('show-alias') ? 'show-alias' : 'probe',
-    remove: has('remove') || has('remove-holders'), removeHolders: has('remove-holders'), all: has('all'),
+      : has('show-exports') ? 'show-exports' : has('show-alias') && !has('remove') ? 'show-alias' : 'probe',
+    remove: has('remove'), removeHolders: has('remove-holders'), all: has('all'),
     showDepends: has('show-depends'), dryRun: has('dry-run'), firstTime: has('first-time'), useBlacklist: has('use-blacklist'),
     ignoreInstall: has('ignore-install'), force,
     insertFlags: (force || has('force-modversion') ? MODULE_INIT_IGNORE_MODVERSIONS : 0) | (force || has('force-vermagic') ? MODULE_INIT_IGNORE_VERMAGIC : 0),
     waitMs: waitOf(given.get('wait')?.at(-1), program),
-    syslog: has('syslog'), quiet: has('quiet'), verbose: given.get('verbose')?.length ?? 0, json: has('json'), strict: has('strict-kmod'),
+    syslog: has('syslog'), quiet: has('quiet'), verbose: has('quiet') ? 0 : given.get('verbose')?.length ?? 0, json: has('json'), strict: has('strict-kmod'),
     config: given.get('config'), dirname: given.get('dirname')?.at(-1), modules: given.get('modules')?.at(-1), release: given.get('set-version')?.at(-1), operands,
-    childOptions: [environment ?? '', ...options.flatMap(({ name, value }) => forwarded(name, value))].filter(Boolean).join(' '),
+    childOptions: (environment ?? '') + options.flatMap(({ name, value }) => forwarded(name, value)).map((option) => ` ${option}`).join(''),
   };
 }
 
-/** Words end at blanks outside of quotes; quotes go away. */
+/** Words end at blanks outside of quotes; quotes go away, but for one that nothing closes. */
 export function splitOptions(text: string): string[] {
   const words: string[] = [];
   if (text === '') return words;
-  for (const match of text.matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)) {
+  for (const match of text.matchAll(/(?:"[^"]*"|'[^']*'|["'].*|[^ "'])+/gs)) {
     words.push(match[0].replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double: string | undefined, single: string | undefined) => double ?? single ?? ''));
   }
   return words;

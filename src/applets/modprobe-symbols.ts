@@ -1,25 +1,25 @@
 // modprobe --show-modversions and --show-exports: the symbols of one module file with their versions.
 
-import { FormatError } from '../errors.ts';
-import { compressionOf, decompress } from '../kmod/compression.ts';
-import { ElfFile } from '../kmod/elf.ts';
+import { messageOf, UnsupportedError } from '../errors.ts';
+import { unreadCode } from '../kmod/failure.ts';
+import { ImageReader } from '../kmod/image-reader.ts';
+import { openImage } from '../kmod/modinfo.ts';
 import { exportedSymbols, modversions } from '../kmod/module-elf.ts';
-import type { ModuleFile } from '../kmod/module-source.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
+import { errnoByName, errnoText, type System } from '../system.ts';
 
 /** `crc` is 0 for a symbol without version. */
 export type SymbolVersion = { readonly name: string; readonly crc: number };
 
-/** Undefined for a file that is no module. */
-export function symbolsOf(file: ModuleFile, kind: 'show-modversions' | 'show-exports'): SymbolVersion[] | undefined {
-  const content = file.read(0, file.size);
-  const compression = compressionOf(content);
+/** The symbols, or why there are none, in kmod's words. `source`: where `path` leads, when it is no file of this machine. */
+export async function symbolsOf(system: System, path: string, kind: 'show-modversions' | 'show-exports', source?: ModuleSource): Promise<readonly SymbolVersion[] | string> {
+  const of = kind === 'show-exports' ? exportedSymbols : modversions;
   try {
-    const elf = new ElfFile(compression === undefined ? content : decompress(content, compression, { file: file.path }), file.path);
-    const symbols = kind === 'show-exports' ? exportedSymbols(elf) : modversions(elf);
-    return symbols.map(({ name, crc }) => ({ name, crc: Math.max(crc, 0) }));
+    const symbols = await new ImageReader(system, { jobs: 1, source }).use(path, (image) => of(openImage(image, path)).map(({ name, crc }) => ({ name, crc: Math.max(crc, 0) })));
+    return symbols.length > 0 ? symbols : errnoText(errnoByName('ENODATA') ?? 0);
   } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
+    // What is to be installed, kmod does not know.
+    return error instanceof UnsupportedError ? messageOf(error) : errnoText(errnoByName(unreadCode(error)) ?? 0);
   }
 }
 

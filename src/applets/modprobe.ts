@@ -8,13 +8,13 @@ import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
 import type { ProbeResult } from '../kmod/probe.ts';
-import { openModuleFile, openTree } from '../kmod/tree-source.ts';
+import { openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
-import { insertionReason, MODPROBE_HELP, stepLine } from './modprobe-messages.ts';
+import { insertionReason, isRefusal, MODPROBE_HELP, refusalOf, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 import { modulesAt } from './modules-option.ts';
 
@@ -85,7 +85,8 @@ class Modprobe {
     if (task === 'show-config') return this.#showConfig();
     const [first, ...rest] = operands;
     if (first === undefined) {
-      this.#say('ERROR', 'missing parameters. See -h.');
+      // kmod says this before it takes notice of -q.
+      this.#messages.push(`${this.#context.program}: ERROR: missing parameters. See -h.\n`);
       return 1;
     }
     if (task === 'show-modversions' || task === 'show-exports') return this.#showSymbols(first, task);
@@ -126,20 +127,14 @@ class Modprobe {
       this.#say('FATAL', `Module ${name} not found.`);
       return 1;
     }
-    const file = indexed === undefined ? openModuleFile(path) : source.open(path);
-    try {
-      const symbols = symbolsOf(file, task);
-      if (symbols && symbols.length > 0) {
-        if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
-        else this.#context.stdout(formatSymbols(symbols));
-        return 0;
-      }
-      const reason = symbols === undefined ? 'Exec format error' : 'No data available';
-      this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${reason}`);
+    const symbols = await symbolsOf(this.#system, path, task, indexed === undefined ? undefined : source);
+    if (typeof symbols === 'string') {
+      this.#say('FATAL', `could not get ${task === 'show-exports' ? 'symbols' : 'modversions'} of ${name}: ${symbols}`);
       return 1;
-    } finally {
-      file.close();
     }
+    if (this.#request.json) this.#json('symbols', { target: name, path, of: task === 'show-exports' ? 'exports' : 'modversions', symbols });
+    else this.#context.stdout(formatSymbols(symbols));
+    return 0;
   }
 
   #fileOf(name: string): string | undefined {
@@ -160,12 +155,12 @@ class Modprobe {
 
   /** False when the name is unknown and nothing after it is to be done. */
   async #probe(name: string, params: string): Promise<boolean> {
-    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, verbose, strict } = this.#request;
+    const { remove, removeHolders, showDepends, dryRun, useBlacklist, ignoreInstall, insertFlags, force, waitMs, json, quiet, all, verbose, strict } = this.#request;
     const path = isPath(name) && !remove ? absolutePath(name) : undefined;
     const missing = path === undefined ? undefined : whyNoModule(name);
     if (missing !== undefined) return this.#unknown(name, missing);
     const plan = this.#kmod.plan(name, {
-      action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, ignoreLoaded: showDepends,
+      action: remove ? 'remove' : 'insert', params, ignoreInstall, removeHolders, softdepsRequired: !all && !quiet, ignoreLoaded: showDepends,
       useBlacklist: useBlacklist ? 'all' : 'aliases', ...(path === undefined ? {} : { path }),
     });
     if (plan.goals.length === 0) return this.#notFound(name);
@@ -174,12 +169,12 @@ class Modprobe {
     const onStep = pretend ? (line: string) => this.#printSoon(line) : (line: string) => this.#context.stdout(line);
     const result = await this.#kmod.execute(plan, {
       dryRun: pretend, removed: this.#removed, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
-      ...(!json && (pretend || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
+      ...(!json && (showDepends || (dryRun && !quiet) || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
     if (json) this.#json(pretend ? 'plan' : 'result', pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
-    if (remove) this.#reportRemoval(result);
-    else await this.#reportInsertion(result, strict);
+    if (remove) return this.#reportRemoval(result);
+    await this.#reportInsertion(result, strict);
     return true;
   }
 
@@ -203,16 +198,27 @@ class Modprobe {
     }
   }
 
-  #reportRemoval(result: ProbeResult): void {
+  /** False when nothing after it is to be done. */
+  #reportRemoval(result: ProbeResult): boolean {
+    const fatal = this.#request.all ? 'WARNING' : 'FATAL';
+    let goesOn = true;
+    const refuse = (text: string) => {
+      this.#fail(fatal, text);
+      goesOn = this.#request.all;
+    };
     for (const { module, outcome, failure, steps } of result.goals) {
-      if (outcome === 'builtin') this.#fail('FATAL', `Module ${module} is builtin.`);
-      if (outcome === 'not-loaded' && this.#request.firstTime) this.#fail('FATAL', `Module ${module} is not in kernel.`);
+      if (outcome === 'builtin') refuse(`Module ${module} is builtin.`);
+      if (outcome === 'not-loaded' && this.#request.firstTime) refuse(`Module ${module} is not in kernel.`);
+      for (const step of steps) {
+        // With -a softdeps that stay do not matter, but kmod tells of them.
+        if (!step.required && step.failure && this.#request.all) this.#say('WARNING', refusalOf(step.module, step.failure));
+      }
       if (!failure) continue;
       const blocked = steps.find((step) => step.failure === failure)?.module ?? module;
-      if (failure.syscall === 'sh') this.#fail('FATAL', `Error running remove command for ${blocked}`);
-      else if (failure.text === 'in use') this.#fail('FATAL', `Module ${blocked} is in use.`);
-      else this.#fail('ERROR', `could not remove '${blocked}': ${failure.text}`);
+      if (isRefusal(failure)) refuse(refusalOf(blocked, failure));
+      else this.#fail('ERROR', refusalOf(blocked, failure));
     }
+    return goesOn;
   }
 
   #notFound(name: string): boolean {
@@ -227,7 +233,7 @@ class Modprobe {
     return all;
   }
 
-  #fail(level: 'ERROR' | 'FATAL', text: string): void {
+  #fail(level: 'ERROR' | 'FATAL' | 'WARNING', text: string): void {
     this.#failed = true;
     this.#say(level, text);
   }

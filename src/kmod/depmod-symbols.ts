@@ -48,8 +48,9 @@ export class DepmodSymbols {
    * The modules that export what `facts` needs, each once, in the order of need.
    *
    * @param report hears of symbols that nobody exports and of versions that differ, weak ones excepted
+   * @param onOwner hears of each module in the result, and of the first symbol that led to it
    */
-  needs(facts: ModuleFacts, report?: (problem: SymbolProblem) => void): number[] {
+  needs(facts: ModuleFacts, report?: (problem: SymbolProblem) => void, onOwner?: (owner: number, symbol: string) => void): number[] {
     const owners: number[] = [];
     facts.needs((symbol) => {
       const index = this.#find(facts.bytes, this.#withoutPrefix(facts.bytes, withoutDot(facts.bytes, symbol)));
@@ -58,7 +59,9 @@ export class DepmodSymbols {
       if (report && !symbol.weak && (owner === undefined || this.#crcs[index] !== symbol.crc)) {
         report({ kind: owner === undefined ? 'unknown' : 'version', symbol: textOf(facts.bytes, symbol.start, symbol.start + symbol.length) });
       }
-      if (owner !== undefined && owner !== KERNEL && !owners.includes(owner)) owners.push(owner);
+      if (owner === undefined || owner === KERNEL || owners.includes(owner)) return;
+      owners.push(owner);
+      onOwner?.(owner, textOf(facts.bytes, symbol.start, symbol.start + symbol.length));
     });
     return owners;
   }

@@ -18,7 +18,7 @@ import { DepmodReader } from './depmod-reader.ts';
 import { bytesOf, hasNewerModule, reasonOf, scanModules } from './depmod-scan.ts';
 import { type OutputInput, signaturesOf } from './depmod-signature.ts';
 import { sortDependencies } from './depmod-sort.ts';
-import { DepmodSymbols } from './depmod-symbols.ts';
+import { DepmodSymbols, type SymbolProblem } from './depmod-symbols.ts';
 import { DEPMOD_FILES, type DepmodData, type DepmodFile } from './depmod-write.ts';
 import type { IndexLayout } from './index-build.ts';
 import type { ModuleFacts } from './module-facts.ts';
@@ -52,6 +52,8 @@ export type DepmodOptions = {
   readonly noCache?: boolean;
   /** Takes the text files instead of the disk (`-n`). */
   readonly print?: ((name: string, text: string) => void) | undefined;
+  /** Hears which symbol makes a module need another one, by their paths; the first of several symbols. */
+  readonly onNeed?: ((path: string, symbol: string, owner: string) => void) | undefined;
 };
 
 export type DepmodResult = {
@@ -84,7 +86,7 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
       const stays = (input: OutputInput) => DEPMOD_FILES.every((file) => file.input !== input || reuse?.current.has(file) === true);
       const finish = print ? undefined : reader.format(formatJob(modules, facts, options, reuse));
       if (!stays('dependencies') || !stays('symbols')) facts.forEach((fact, index) => fact && symbols.addExports(index, fact));
-      const needs = stays('dependencies') ? [] : dependencies(modules, facts, symbols, checks, system);
+      const needs = stays('dependencies') ? [] : dependencies(modules, facts, symbols, { ...checks, onNeed: options.onNeed }, system);
       if ('cycles' in needs) return { ...none, outcome: 'cycles', modules: modules.length, cycles: needs.cycles };
       const data: DepmodData = {
         modules: modules.map(({ name, relative }, index) => ({ name, path: relative, needs: needs[index] ?? [], facts: facts[index] })),
@@ -108,8 +110,8 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
 }
 
 /** Whether the outputs come of the modules alone, with nothing to be told of them. */
-function isPlain({ symvers, systemMap, symbolPrefix, warnDuplicates, print }: DepmodOptions): boolean {
-  return symvers === undefined && systemMap === undefined && symbolPrefix === undefined && !warnDuplicates && !print;
+function isPlain({ symvers, systemMap, symbolPrefix, warnDuplicates, print, onNeed }: DepmodOptions): boolean {
+  return symvers === undefined && systemMap === undefined && symbolPrefix === undefined && !warnDuplicates && !print && !onNeed;
 }
 
 /** The outputs of an earlier run that would come out the same. */
@@ -143,9 +145,15 @@ function formatJob(
 
 /** For each module all that it needs; or the circles, which are logged. */
 function dependencies(
-  modules: readonly ModulePath[], facts: readonly (ModuleFacts | undefined)[], symbols: DepmodSymbols, checks: Checks, system: System,
+  modules: readonly ModulePath[], facts: readonly (ModuleFacts | undefined)[], symbols: DepmodSymbols, checks: Checks & Pick<DepmodOptions, 'onNeed'>, system: System,
 ): readonly (readonly number[])[] | { readonly cycles: readonly (readonly string[])[] } {
-  const direct = facts.map((fact, index) => (fact ? needsOf(fact, modules[index]?.path ?? '', symbols, checks, system) : []));
+  const { onNeed } = checks;
+  const pathOf = (index: number) => modules[index]?.path ?? '';
+  const direct = facts.map((fact, index) => {
+    if (!fact) return [];
+    const onOwner = onNeed && ((owner: number, symbol: string) => onNeed(pathOf(index), symbol, pathOf(owner)));
+    return symbols.needs(fact, checks.unknown ? reportOf(pathOf(index), checks, system) : undefined, onOwner);
+  });
   const sorted = sortDependencies(direct);
   if (sorted.kind === 'sorted') return sorted.needs;
   const cycles = sorted.cycles.map((cycle) => cycle.map((index) => modules[index]?.name ?? ''));
@@ -268,15 +276,14 @@ function keyOf({ path, relative }: ModulePath): CacheKey | undefined {
   return stats && { path: relative, inode: stats.ino, size: stats.size, mtime: stats.mtimeMs, ctime: stats.ctimeMs };
 }
 
-function needsOf(facts: ModuleFacts, path: string, symbols: DepmodSymbols, checks: Checks, system: System): number[] {
-  if (!checks.unknown) return symbols.needs(facts);
-  return symbols.needs(facts, ({ kind, symbol }) => {
+function reportOf(path: string, checks: Checks, system: System): (problem: SymbolProblem) => void {
+  return ({ kind, symbol }) => {
     if (kind === 'unknown') {
       system.log.warn({ code: 'unknown-symbol', file: path, message: `${path} needs unknown symbol ${symbol}` });
     } else if (checks.versions) {
       system.log.warn({ code: 'symbol-version', file: path, message: `${path} disagrees about version of symbol ${symbol}` });
     }
-  });
+  };
 }
 
 function say(system: System, message: string): void {

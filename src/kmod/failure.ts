@@ -1,6 +1,6 @@
 // Failures of steps: from an errno, or from what was thrown on the way.
 
-import { codeOf, messageOf } from '../errors.ts';
+import { codeOf, FormatError, LimitError, messageOf, UnsupportedError } from '../errors.ts';
 import { describeErrno, errnoByName } from '../system.ts';
 import type { ProbeFailure, ProbeGoal } from './probe.ts';
 
@@ -18,6 +18,15 @@ export function failureOf(error: unknown, path: string): ProbeFailure {
     return { ...errnoFailure(code, 'open'), text: `could not read ${path}: ${describeErrno(errno).text}` };
   }
   return { ...errnoFailure('EINVAL', 'decompress'), text: messageOf(error) };
+}
+
+/** The errno that libkmod has for a module file that could not be read, decompressed or understood. Throws what is no such error. */
+export function unreadCode(error: unknown): string {
+  const code = codeOf(error);
+  if (code !== undefined && errnoByName(code) !== undefined) return code;
+  if (error instanceof FormatError) return error.offset === 0 && error.expected.startsWith('the ELF magic') ? 'ENOEXEC' : 'EINVAL';
+  if (error instanceof LimitError || error instanceof UnsupportedError) return 'EINVAL';
+  throw error;
 }
 
 /** Names the line that denies the module, or the one that it needs. */

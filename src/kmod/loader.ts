@@ -2,7 +2,7 @@
 
 import { describeErrno, errnoByName, type Errno, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
 import type { Compression } from './compression.ts';
-import { failureOf } from './failure.ts';
+import { errnoFailure, failureOf } from './failure.ts';
 import { type Attempt, GoalRun } from './goal-run.ts';
 import { KmsgTail } from './kmsg.ts';
 import type { LiveModules } from './live.ts';
@@ -118,6 +118,7 @@ export class Loader {
     const kmsg = await (this.#kmsg ??= KmsgTail.open(this.#system));
     const mark = kmsg?.mark() ?? 0;
     if (this.#kernelFormat === 'unread') this.#kernelFormat = kernelCompression(this.#system);
+    if (step.path === '') return { outcome: 'failed', failure: { ...errnoFailure('ENOENT', 'open'), text: 'the indexes know no file of it' } };
     const file = this.#source.open(step.path);
     try {
       const { errno, syscall } = await insertFile(file, step.params, {

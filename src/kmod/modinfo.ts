@@ -31,15 +31,18 @@ const MIN_IMAGE_SIZE = 6;
 const NT_GNU_BUILD_ID = 3;
 const NOTE_HEADER = 12;
 
+/** A module, decompressed. Throws FormatError for what is not an ELF file; for one of a few bytes as libkmod, which tells these apart. */
+export function openImage(image: Uint8Array, file: string): ElfFile {
+  if (image.length >= MIN_IMAGE_SIZE) return new ElfFile(image, file);
+  throw new FormatError({ file, offset: image.length, expected: `${MIN_IMAGE_SIZE} bytes or more`, actual: `${image.length}` });
+}
+
 /**
  * The information in a module, decompressed. undefined where it has no section .modinfo: an ELF file, but not a module.
  * Throws FormatError for what is not an ELF file, LimitError for entries beyond all measure.
  */
 export function parseModuleInfo(image: Uint8Array, file: string): ModuleInfo | undefined {
-  if (image.length < MIN_IMAGE_SIZE) {
-    throw new FormatError({ file, offset: image.length, expected: `${MIN_IMAGE_SIZE} bytes or more`, actual: `${image.length}` });
-  }
-  const elf = new ElfFile(image, file);
+  const elf = openImage(image, file);
   const section = elf.section('.modinfo');
   if (!section) return undefined;
   const note = elf.section('.note.gnu.build-id');

@@ -29,6 +29,8 @@ export type RulesOptions = {
 
 /** Answers are kept: one plan asks for the same modules again and again. */
 export class ModuleRules {
+  /** As kmod, without what docs/deviations.md has turned off. */
+  readonly strict: boolean;
   readonly #config: Config;
   readonly #softdeps: Directives<SoftdepDirective>;
   readonly #install: Directives<CommandDirective>;
@@ -37,7 +39,6 @@ export class ModuleRules {
   /** Names that options lines give. */
   readonly #withOptions: ReadonlySet<string>;
   readonly #db: ModuleDb;
-  readonly #strict: boolean;
   readonly #isKnown: (name: string) => boolean;
   readonly #facts = new Map<string, ModuleFacts>();
 
@@ -50,7 +51,7 @@ export class ModuleRules {
     this.#deny = new Directives(config.deny);
     this.#withOptions = new Set(config.options.map(({ module }) => module));
     this.#db = db;
-    this.#strict = strict;
+    this.strict = strict;
   }
 
   of(module: string): ModuleFacts {
@@ -90,11 +91,11 @@ export class ModuleRules {
     const dependencies = this.#db.dependencies(module);
     const named = this.#softdeps.of(module);
     // kmod takes the first line only, so that a line of the administrator hides the module's own, or is hidden by it.
-    const softdeps = this.#strict ? named.slice(0, 1) : named;
+    const softdeps = this.strict ? named.slice(0, 1) : named;
     const listOf = (kind: 'pre' | 'post') => softdeps.flatMap((softdep) => softdep[kind].map((name) => ({ name, source: softdep.source })));
     const [pre, post] = softdeps.length > 0 ? [listOf('pre'), listOf('post')] : [[], []];
     // kmod runs no install command for a module that has softdeps (of names that it knows), so that `install X /bin/false` may not hold.
-    const ignoreInstall = this.#strict && [...pre, ...post].some(({ name }) => this.#isKnown(name));
+    const ignoreInstall = this.strict && [...pre, ...post].some(({ name }) => this.#isKnown(name));
     return {
       builtin: !dependencies && this.#db.isBuiltin(module),
       path: dependencies ? this.#db.source.resolve(dependencies.path) : '',

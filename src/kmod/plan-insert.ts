@@ -16,7 +16,7 @@ class Insertion {
   readonly #planner: Planner;
   readonly #options: PlanOptions;
   readonly #warnings: LogRecord[];
-  readonly #target: string;
+  readonly #target: Match;
   readonly #required: ReadonlySet<string>;
   readonly #visited = new Set<string>();
   /** The last step of each module: softdeps can make kmod list a module more than once. */
@@ -26,7 +26,7 @@ class Insertion {
     this.#planner = planner;
     this.#options = options;
     this.#warnings = warnings;
-    this.#target = match.module;
+    this.#target = match;
     this.#required = new Set([match.module, ...planner.rules.of(match.module).needs]);
     this.#withDependencies(match, match.reason, []);
   }
@@ -51,7 +51,7 @@ class Insertion {
   #withSoftdeps(match: Match, facts: ModuleFacts, reason: Reason, after: readonly number[]): void {
     const { module } = match;
     const { pre, post } = facts;
-    const ignored = (pre.length === 0 && post.length === 0) || (module === this.#target && this.#options.ignoreInstall);
+    const ignored = (pre.length === 0 && post.length === 0) || (this.#isTarget(match) && this.#options.ignoreInstall);
     if (ignored) {
       this.#push(match, facts, reason, after);
       return;
@@ -82,9 +82,14 @@ class Insertion {
     return true;
   }
 
+  /** To kmod a module that softdeps name is another than the one that an alias led to, and has no parameters of the command line. */
+  #isTarget({ module, alias }: Match): boolean {
+    return module === this.#target.module && (!this.#planner.rules.strict || alias === this.#target.alias);
+  }
+
   #push(match: Match, facts: ModuleFacts, reason: Reason, after: readonly number[]): number {
     const { module } = match;
-    const named = module === this.#target;
+    const named = this.#isTarget(match);
     const configured = this.#planner.rules.paramsOf(module, match.alias);
     const extra = named ? this.#options.params ?? '' : '';
     // The blank before absent parameters is kmod's, and shows in what -D prints.
@@ -92,7 +97,8 @@ class Insertion {
     const install = named && this.#options.ignoreInstall ? undefined : facts.install;
     const index = this.steps.length;
     const step: ProbeStep = {
-      action: match.builtin || facts.builtin ? 'builtin' : install ? 'install' : 'insmod',
+      // The kernel has it already; -D, which does not care, shows the command.
+      action: (match.builtin || facts.builtin) && !(install && this.#options.ignoreLoaded) ? 'builtin' : install ? 'install' : 'insmod',
       module, params,
       path: named && this.#options.path !== undefined ? this.#options.path : facts.path,
       reason, after: this.#before(after, facts.needs), required: this.#required.has(module),

@@ -29,8 +29,15 @@ class Removal {
     if (this.#visited.has(module)) return;
     this.#visited.add(module);
     const facts = this.#planner.rules.of(module);
-    const ignored = required && reason.kind !== 'dep' && this.#options.ignoreInstall;
-    const [pre, post, remove] = ignored ? [[], [], undefined] : [facts.pre, facts.post, facts.remove];
+    const ignored = required && !reason.kind.startsWith('softdep') && this.#options.ignoreInstall;
+    const builtin = !this.#options.ignoreLoaded && (match.builtin || facts.builtin);
+    const remove = ignored ? undefined : facts.remove;
+    if (!remove && (builtin || (!this.#options.ignoreLoaded && this.#planner.live.state(module) === undefined))) {
+      // Nothing of it is there to be removed, and so nothing goes before or after it.
+      this.#push({ action: builtin ? 'builtin' : 'rmmod', module, path: '', params: '', reason, required });
+      return;
+    }
+    const [pre, post] = ignored ? [[], []] : [facts.pre, facts.post];
 
     this.#softdeps(post, 'softdep-post', module);
     if (remove) {
@@ -41,8 +48,7 @@ class Removal {
           this.add({ module: holder, alias: undefined, builtin: false, reason }, { kind: 'holder', from: module }, true);
         }
       }
-      const builtin = match.builtin || facts.builtin;
-      this.#push({ action: builtin ? 'builtin' : 'rmmod', module, path: '', params: '', reason, required });
+      this.#push({ action: 'rmmod', module, path: '', params: '', reason, required });
       for (const need of facts.needs) {
         this.#push({ action: 'rmmod', module: need, path: '', params: '', reason: { kind: 'dep', from: module }, required: false });
       }
@@ -52,7 +58,7 @@ class Removal {
 
   #softdeps(names: readonly SoftdepName[], kind: 'softdep-pre' | 'softdep-post', from: string): void {
     for (const { name, source } of [...names].reverse()) {
-      for (const match of this.#planner.lookup(name)) this.add(match, { kind, from, source }, false);
+      for (const match of this.#planner.lookup(name)) this.add(match, { kind, from, source }, this.#options.softdepsRequired ?? false);
     }
   }
 

@@ -25,6 +25,8 @@ export type PlanOptions = {
   readonly ignoreInstall?: boolean;
   /** Of a removal: those that use the module are removed before it. */
   readonly removeHolders?: boolean;
+  /** Of a removal: it ends at a softdep that is in use, as kmod's does without -a. */
+  readonly softdepsRequired?: boolean;
 };
 
 /** What plans are made from. Reads indexes and configuration; asks the kernel only for the state of the named modules. */

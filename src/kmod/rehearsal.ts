@@ -80,6 +80,8 @@ function outcomeOf(step: ProbeStep, { live, modules, removed, ignoreLoaded, onSt
     case 'remove':
       break;
     case 'rmmod': {
+      // What the module needed goes only where it is there and idle, also when nothing else is asked of the kernel.
+      if (ignoreLoaded && step.reason.kind !== 'dep') break;
       if (modules.state(step.module) === undefined) return 'not-loaded';
       const users = modules.refcnt(step.module);
       // What the module needed may well be needed by others too.

@@ -42,6 +42,12 @@ describe('getopt', () => {
     expect(() => getopt(['--modu'], specs, 'prog')).toThrow("prog: unrecognized option '--modu'");
   });
 
+  it('ends at --help and --version, whatever comes after them', () => {
+    const specs = [...SPECS, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];
+    const names = (...argv: string[]) => getopt(argv, specs, 'prog').options.map(({ name }) => name);
+    expect([names('-ahZ', '--nosuch'), names('x', '-Vh', '-Z'), names('--vers', '-d')]).toEqual([['all', 'help'], ['version'], ['version']]);
+  });
+
   it('takes an optional argument in the same word only', () => {
     const specs = [{ long: 'wait', short: 'w', argument: 'optional' as const }, { long: 'all', short: 'a' }];
     const { options, operands } = getopt(['-w', 'x', '-aw5', '--wait', 'y', '--wait=7'], specs, 'prog');

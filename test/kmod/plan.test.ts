@@ -82,15 +82,28 @@ describe('plan of an insertion', () => {
   });
 });
 
+const live = (...modules: string[]) => Object.fromEntries(modules.map((module) => [`sys/module/${module}/initstate`, 'live\n']));
+
 describe('plan of a removal', () => {
   it('takes users first, then what they needed', () => {
-    expect(outline('xfs', { action: 'remove' })).toEqual([
+    expect(outline('xfs', { action: 'remove' }, live('xfs'))).toEqual([
       'remove xfs', '  rmmod xfs []: requested xfs', '  rmmod libcrc32c [0] optional: dep xfs',
     ]);
   });
 
   it('removes softdeps around the module', () => {
-    expect(outline('msghandler', { action: 'remove' })).toEqual([
+    expect(outline('msghandler', { action: 'remove' }, live('msghandler', 'devintf'))).toEqual([
+      'remove msghandler',
+      '  rmmod devintf [] optional: softdep-post msghandler',
+      '  rmmod msghandler [0] optional: dep devintf',
+      '  rmmod msghandler [1]: requested msghandler',
+    ]);
+    expect(outline('msghandler', { action: 'remove', softdepsRequired: true }, live('msghandler', 'devintf'))[1]).toBe('  rmmod devintf []: softdep-post msghandler');
+  });
+
+  it('leaves alone what goes with a module that is not there', () => {
+    expect(outline('msghandler', { action: 'remove' }, live('devintf'))).toEqual(['remove msghandler', '  rmmod msghandler []: requested msghandler']);
+    expect(outline('msghandler', { action: 'remove', ignoreLoaded: true }, live('devintf'))).toEqual([
       'remove msghandler',
       '  rmmod devintf [] optional: softdep-post msghandler',
       '  rmmod msghandler [0] optional: dep devintf',

@@ -1,17 +1,17 @@
 // The real tools and real trees that ours is compared with.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
-import { unpackedFromSuite } from '../../scripts/debian-package.mjs';
 import { messageOf } from '../../src/errors.ts';
 import { defaultCacheDirectory } from '../../src/vm/cache.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { findKernel } from '../../src/vm/kernel.ts';
+import { kmod34Command, unpackedKmod34 } from './kmod34.ts';
 
 const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const KMOD = ['/sbin', '/usr/sbin', '/bin', '/usr/bin'].map((directory) => join(directory, 'modprobe')).find((path) => existsSync(path));
@@ -26,6 +26,8 @@ export type Kmod = {
   /** Why it cannot run here, or undefined. */
   readonly reason: string | undefined;
   run(tool: string, args: readonly string[]): Run;
+  /** Many command lines, by one shell: a start of its own from here takes longer than the tool. */
+  runAll(tool: string, lines: readonly (readonly string[])[]): Run[];
 };
 
 /** Debian 12's, installed. With CI=true its absence is a failure, not a reason. */
@@ -33,8 +35,13 @@ export const kmod30: Kmod = {
   name: 'kmod 30',
   isNew: false,
   reason: whyNoKmod(),
-  run: (tool, args) => run(tool === 'kmod' ? findTool(tool) ?? '' : join(dirname(KMOD ?? ''), tool), args),
+  run: (tool, args) => run(pathOf30(tool), args),
+  runAll: (tool, lines) => runByShell([pathOf30(tool)], lines),
 };
+
+function pathOf30(tool: string): string {
+  return tool === 'kmod' ? findTool(tool) ?? '' : join(dirname(KMOD ?? ''), tool);
+}
 
 /** Debian 13's, which is not installed: it runs out of the cache, with its own C library. */
 export const kmod34: Kmod = newestKmod();
@@ -46,16 +53,17 @@ function whyNoKmod(): string | undefined {
 function newestKmod(): Kmod {
   const head = { name: 'kmod 34', isNew: true };
   try {
-    const unpacked = unpackedFromSuite('trixie', ['kmod', 'libkmod2', 'libc6', 'liblzma5', 'libzstd1', 'libssl3t64', 'zlib1g']);
-    const libraries = join(unpacked, 'usr/lib/x86_64-linux-gnu');
-    const command = [join(libraries, 'ld-linux-x86-64.so.2'), '--library-path', libraries, '--argv0'];
-    const runTool = (tool: string, args: readonly string[]) => run(command[0] ?? '', [...command.slice(1), tool, join(unpacked, 'usr/bin/kmod'), ...args]);
-    const { stdout, stderr } = runTool('modprobe', ['--version']);
+    const unpacked = unpackedKmod34();
+    const tools = {
+      run: (tool: string, args: readonly string[]) => run(unpacked.loader, [...kmod34Command(unpacked, tool).slice(1), ...args]),
+      runAll: (tool: string, lines: readonly (readonly string[])[]) => runByShell(kmod34Command(unpacked, tool), lines),
+    };
+    const { stdout, stderr } = tools.run('modprobe', ['--version']);
     const version = /^kmod version (\d+)/.exec(stdout)?.[1];
-    if (version !== '34') return { ...head, reason: reasonOf(`Debian 13's kmod does not run here: ${stderr || stdout}`), run: runTool };
-    return { ...head, reason: undefined, run: runTool };
+    if (version !== '34') return { ...head, reason: reasonOf(`Debian 13's kmod does not run here: ${stderr || stdout}`), ...tools };
+    return { ...head, reason: undefined, ...tools };
   } catch (error) {
-    return { ...head, reason: reasonOf(`Debian 13's kmod: ${messageOf(error)}`), run: () => ({ status: null, stdout: '', stderr: '' }) };
+    return { ...head, reason: reasonOf(`Debian 13's kmod: ${messageOf(error)}`), run: () => ({ status: null, stdout: '', stderr: '' }), runAll: () => [] };
   }
 }
 
@@ -80,6 +88,19 @@ export function run(program: string, args: readonly string[]): Run {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'latin1', maxBuffer: 1 << 28, argv0: basename(program) });
   if (error) throw error;
   return { status, stdout, stderr };
+}
+
+function runByShell(command: readonly string[], lines: readonly (readonly string[])[]): Run[] {
+  const directory = mkdtempSync(join(tmpdir(), 'tsmodprobe-lines-'));
+  try {
+    const quoted = (words: readonly string[]) => words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    const script = lines.map((line, at) => `${quoted([...command, ...line])} > ${at}.out 2> ${at}.err; echo $?\n`);
+    writeFileSync(join(directory, 'script'), `cd '${directory}'\n${script.join('')}`);
+    const statuses = run('/bin/sh', [join(directory, 'script')]).stdout.trimEnd().split('\n');
+    return lines.map((_, at) => ({ status: Number(statuses[at]), stdout: readFileSync(join(directory, `${at}.out`), 'latin1'), stderr: readFileSync(join(directory, `${at}.err`), 'latin1') }));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 export type Tree = { readonly release: string; /** What -d takes. */ readonly root: string; /** …/lib/modules/RELEASE */ readonly directory: string };
