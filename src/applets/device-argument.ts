@@ -2,6 +2,7 @@
 
 import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
 import type { Device } from '../udev/device.ts';
+import { pathOfDeviceUnit } from '../udev/unit-name.ts';
 import type { System } from '../system.ts';
 
 /** What a name without its directory is below. */
@@ -13,13 +14,22 @@ export function deviceOfArgument(system: System, text: string, prefix?: DevicePr
   if (text === '') return undefined;
   if (text.startsWith(`${dev}/`)) return deviceByNode(system, text);
   if (text.startsWith(`${sys}/`)) return bySyspath(system, text);
-  if (prefix === undefined) return undefined;
+  // As udevadm where no systemd runs: with one it asks for the path, which is the same.
+  if (prefix === undefined) return deviceOfUnit(system, text);
   return prefix === 'dev' ? deviceByNode(system, `${dev}/${text}`) : bySyspath(system, `${sys}/${text}`);
+}
+
+/** The device of `dev-sda.device`. */
+export function deviceOfUnit(system: System, name: string): Device | undefined {
+  const { dev, sys } = system.roots;
+  const path = pathOfDeviceUnit(name);
+  if (path?.startsWith('/dev/')) return deviceByNode(system, dev + path.slice(4));
+  return path?.startsWith('/sys/') ? bySyspath(system, sys + path.slice(4)) : undefined;
 }
 
 /** Why udevadm says that it is none: what has no slash and is no unit of systemd cannot be a device at all. */
 export function deviceArgumentFault(text: string): string {
-  return text.includes('/') || text.endsWith('.device') ? 'No such device' : 'Invalid argument';
+  return text.includes('/') || pathOfDeviceUnit(text) !== undefined ? 'No such device' : 'Invalid argument';
 }
 
 /** The directory of all devices is none, as what is below it without a `uevent` file. */
