@@ -1,5 +1,7 @@
 // A device as a person names it to udevadm: a path below /sys, a node below /dev, or less where the option says which is meant.
 
+import { join } from 'node:path';
+
 import { deviceByNode, deviceBySyspath } from '../udev/device-lookup.ts';
 import type { Device } from '../udev/device.ts';
 import { pathOfDeviceUnit } from '../udev/unit-name.ts';
@@ -22,9 +24,10 @@ export function deviceOfArgument(system: System, text: string, prefix?: DevicePr
 /** The device of `dev-sda.device`. */
 export function deviceOfUnit(system: System, name: string): Device | undefined {
   const { dev, sys } = system.roots;
-  const path = pathOfDeviceUnit(name);
-  if (path?.startsWith('/dev/')) return deviceByNode(system, dev + path.slice(4));
-  return path?.startsWith('/sys/') ? bySyspath(system, sys + path.slice(4)) : undefined;
+  const [, top, ...below] = pathOfDeviceUnit(name)?.split('/') ?? [];
+  if (below.length === 0) return undefined;
+  if (top === 'dev') return deviceByNode(system, join(dev, ...below));
+  return top === 'sys' ? bySyspath(system, join(sys, ...below)) : undefined;
 }
 
 /** Why udevadm says that it is none: what has no slash and is no unit of systemd cannot be a device at all. */
