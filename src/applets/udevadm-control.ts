@@ -8,6 +8,7 @@ import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
 import { answersHelp } from './standard-options.ts';
+import { loadCredentials } from './udevadm-credentials.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'exit', short: 'e' },
@@ -21,6 +22,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'env', argument: 'required', name: 'property' },
   { long: 'children-max', short: 'm', argument: 'required' },
   { long: 'ping' },
+  { long: 'load-credentials' },
   { long: 'timeout', short: 't', argument: 'required' },
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
@@ -38,6 +40,8 @@ Tell the daemon what to do. It must be root who asks.
   -p, --property=KEY=VALUE  set a property of all events from now on; KEY= takes it away
   -m, --children-max=N      events that run at a time; 0 is the default
       --ping                wait until the daemon answers
+      --load-credentials    first take over what $CREDENTIALS_DIRECTORY has: udev.rules.NAME as a file of rules
+                            in /run/udev/rules.d, udev.conf.NAME as one in /run/udev/udev.conf.d
   -t, --timeout=SECONDS     how long to wait for the answer (60)
   -V, --version
   -h, --help
@@ -72,6 +76,11 @@ export const udevadmControl: Applet = {
       ...has('ping', { type: 'ping' }),
     ];
     const system = context.openSystem({ log: stderrLog({ program: context.program, level: 'warn', write: (line) => context.stderr(line) }) });
+    if (given.has('load-credentials')) {
+      const directory = context.env['CREDENTIALS_DIRECTORY'];
+      for (const path of directory ? loadCredentials(system, directory) : []) context.stderr(`Installed ${path} from credential.\n`);
+      if (messages.length === 0) return 0;
+    }
     try {
       if (await sendControl(system, messages, { timeoutMs: seconds * 1000 })) return 0;
       context.stderr(`Failed to wait for daemon to reply: ${errnoText(errnoByName('ETIMEDOUT') ?? 110)}\n`);

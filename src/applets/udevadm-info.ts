@@ -16,7 +16,7 @@ import { listDevices, listSubsystems } from '../udev/sysfs-devices.ts';
 import { matchesFilter } from '../udev/trigger.ts';
 import { triggerCandidate } from '../udev/trigger-devices.ts';
 import type { Applet, AppletContext } from './applet.ts';
-import { deviceArgumentFault, deviceOfArgument } from './device-argument.ts';
+import { deviceArgumentFault, deviceOfArgument, deviceOfUnit } from './device-argument.ts';
 import { FILTER_OPTIONS, namedParents, parseDeviceFilter } from './device-filter.ts';
 import { getopt, type OptionSpec, type ParsedOption } from './getopt.ts';
 import { stderrLog } from './log.ts';
@@ -189,7 +189,10 @@ function findPlace(system: System, { kind, text }: Place): { readonly device: De
   const { dev, sys } = system.roots;
   const isNode = kind === 'name' || (kind === 'any' && text.startsWith(`${dev}/`));
   if (kind === 'any' && !isNode && text !== sys && !text.startsWith(`${sys}/`)) {
-    return `Bad argument "${text}", expected an absolute path in /dev/ or /sys/ or a unit name: Invalid argument`;
+    const unit = deviceOfUnit(system, text);
+    if (unit) return { device: unit, byNode: text.startsWith('dev-') };
+    const fault = deviceArgumentFault(text);
+    return fault === 'Invalid argument' ? `Bad argument "${text}", expected an absolute path in /dev/ or /sys/ or a unit name: ${fault}` : `Unknown device "${text}": ${fault}`;
   }
   const absolute = isNode ? (text.startsWith('/') ? text : join(dev, text)) : text === sys || text.startsWith(`${sys}/`) ? text : join(sys, text);
   const device = isNode ? deviceByNode(system, absolute) : deviceBySyspath(system, absolute);

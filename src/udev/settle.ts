@@ -13,13 +13,15 @@ import type { DaemonStatus, PendingReport } from './status-socket.ts';
 const POLL_MS = 20;
 /** How often `onWait` is called. */
 export const REPORT_MS = 1000;
+/** A daemon that works needs a moment to answer, also where the caller wants to wait for nothing else. As long as udevadm's. */
+const PING_MIN_MS = 5000;
 
 export type SettleOptions = {
   /** Milliseconds; Infinity waits for ever, 0 only looks. */
   readonly timeoutMs: number;
   /** Ends the wait when it holds, whatever is pending. */
   readonly until?: () => boolean;
-  /** Root asks the daemon first whether it has read all that the kernel sent. */
+  /** Root asks the daemon first whether it has read all that the kernel sent, and waits PING_MIN_MS at least for its answer. */
   readonly ping?: boolean;
   /** Every REPORT_MS: what the daemon says of itself; undefined where it cannot be asked. */
   readonly onWait?: (status: DaemonStatus | undefined, elapsedMs: number) => void;
@@ -31,7 +33,7 @@ export async function settle(system: System, options: SettleOptions): Promise<bo
   const { timeoutMs, until, ping = false, onWait, signal } = options;
   const start = system.clock.now();
   if (until?.()) return true;
-  if (ping) await pingDaemon(system, timeoutMs);
+  if (ping) await pingDaemon(system, Math.max(timeoutMs, PING_MIN_MS));
   const queue = join(system.roots.run, 'udev/queue');
   let nextReport = start + REPORT_MS;
   for (;;) {

@@ -50,7 +50,7 @@ export type UdevdOptions = {
   readonly onWalk?: (walk: Walk) => void;
   /** After each event. */
   readonly onEvent?: (event: Uevent) => void;
-  /** The first event has come, or the last has finished. */
+  /** The first event has come or a walk of /sys begins; or the last of both is over. Who waits for udev waits for the walk, too. */
   readonly onBusy?: (busy: boolean) => void;
   /** STOP_WAIT_MS when absent. */
   readonly stopWaitMs?: number;
@@ -88,6 +88,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
   let lastEvent = system.clock.now();
   let lateUntil = lastEvent;
 
+  const busy = openBusy(options.onBusy);
   const queue = openQueue({
     clock: system.clock,
     handle: async (event, report) => {
@@ -111,14 +112,15 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       metrics.count('dropped');
       resync('too many events at once');
     },
-    ...(options.onBusy ? { onBusy: options.onBusy } : {}),
+    onBusy: busy.queue,
   });
   const push = (event: Uevent): void => {
     arrivals.set(event, system.clock.now());
     queue.push(event);
   };
   const walk = async (isAfterLoss: boolean): Promise<void> => {
-    const made = await makeUp(system, options, queue, push, stopSignal, isAfterLoss);
+    busy.walk(true);
+    const made = await makeUp(system, options, queue, push, stopSignal, isAfterLoss).finally(() => busy.walk(false));
     metrics.count('made', made.events);
     devices = made.devices;
     onWalk?.(made);
@@ -180,6 +182,18 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       inbox.flush();
     },
   };
+}
+
+/** One state of two: there are no walks at the same time. */
+function openBusy(onBusy: ((busy: boolean) => void) | undefined): { queue(busy: boolean): void; walk(busy: boolean): void } {
+  const busy = { queue: false, walk: false };
+  const set = (part: 'queue' | 'walk', next: boolean): void => {
+    const before = busy.queue || busy.walk;
+    busy[part] = next;
+    const now = busy.queue || busy.walk;
+    if (now !== before) onBusy?.(now);
+  };
+  return { queue: (next) => set('queue', next), walk: (next) => set('walk', next) };
 }
 
 /** How long devices of a driver that was bound may still be coming. */

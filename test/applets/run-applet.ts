@@ -16,17 +16,19 @@ export type RunOptions = {
   readonly roots?: Partial<Roots>;
   readonly release?: string;
   readonly native?: FakeNative;
+  /** Nothing when absent. */
+  readonly env?: NodeJS.ProcessEnv;
 };
 
 /** The applet as the command line calls it, a UsageError included. */
-export async function runApplet(applet: Applet, argv: readonly string[], { root, roots, release = '6.12.0-test', native = openFakeNative() }: RunOptions): Promise<Ran> {
+export async function runApplet(applet: Applet, argv: readonly string[], { root, roots, release = '6.12.0-test', native = openFakeNative(), env = {} }: RunOptions): Promise<Ran> {
   const text = { stdout: '', stderr: '' };
   const context: AppletContext = {
     program: applet.name,
     stdout: (chunk) => void (text.stdout += chunk),
     stderr: (chunk) => void (text.stderr += chunk),
     isTty: { stdout: false, stderr: false },
-    env: {},
+    env,
     openSystem: (options) => openSystem({ root, release, native, ...(roots ? { roots } : {}), ...options }),
     signals: () => () => undefined,
   };

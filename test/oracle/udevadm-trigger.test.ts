@@ -36,7 +36,7 @@ const FILTERS: readonly (readonly string[])[] = [
   ...['null', 'lo', '*0', '[a-k]*', 'tty1?', '', 'drivers', '*'].map((name) => ['-y', name]),
   ...['null', '/dev/zero', 'nosuch', '/sys/class/net/lo'].map((name) => ['--name-match', name]),
   ...['/class/net/lo', '/sys/bus/pci', '/sys/bus', '/sys/module', '/sys/class/mem', '/dev/null', '/sys/devices/system/cpu', '/sys/devices/pci0000:00', '/sys/devices', 'nosuch'].map((name) => ['-b', name]),
-  ...['/dev/null', '/sys/class/net/lo', '/class/net/lo', '/sys/bus/platform', 'nosuch', ''].map((path) => [path]),
+  ...['/dev/null', '/sys/class/net/lo', '/class/net/lo', '/sys/bus/platform', 'nosuch', 'dev-null.device', 'sys-class-mem-null.device', 'dev-nosuch.device', '.device', ''].map((path) => [path]),
   ['--initialized-match'], ['--initialized-nomatch'],
   ...['net', 'tty,mem', 'drivers,module', 'module,block,tpmrm,net,tty,input', 'mem,pci', ',', 'n*,mem'].map((list) => [`--prioritized-subsystem=${list}`]),
 ];

@@ -87,7 +87,7 @@ rules 10-bad <<'RULES'
 KERNEL=="null", ACTION=="change", RUN+="/bin/sh -c 'sleep 4321 & exec sleep 4321'"
 KERNEL=="zero", ACTION=="change", RUN+="/bin/sh -c 'sleep 4322 & echo left'"
 KERNEL=="full", ACTION=="change", PROGRAM="/bin/sh -c 'head -c 30000000 /dev/zero | tr \\\\000 x; head -c 9000000 /dev/zero | tr \\\\000 y >&2'", ENV{LENGTH}="got"
-KERNEL=="random", ACTION=="change", ENV{DONE}="1"
+KERNEL=="random", ACTION=="change", ENV{DONE}="1", RUN+="/bin/sh -c 'head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2'"
 RULES
 start --no-coldplug -t 1
 for d in null zero full random; do echo change >/sys/devices/virtual/mem/$d/uevent; done

@@ -84,6 +84,21 @@ describe('startUdevd', () => {
     expect(native.calls.map(({ call }) => call)).toEqual(['openUeventSocket', 'closeUeventSocket']);
   });
 
+  it('is busy from the first look at /sys to the last event, so that who waits for udev waits for the walk', async () => {
+    addDevices(root.path, { '/devices/a': { uevent: 'MODALIAS=x:a', subsystem: 'x' } });
+    const seen: string[] = [];
+    const kmod = fakeKmod({ 'x:a': [{ module: 'a' }] }, () => void seen.push('load'));
+    const { udevd, walked } = await start(kmod, { onBusy: (busy) => seen.push(busy ? 'busy' : 'idle') });
+    const { ready } = udevd;
+    expect(seen).toEqual(['busy']);
+    await ready;
+    expect(seen).toEqual(['busy', 'load', 'idle']);
+    await walked();
+    udevd.resync('a test');
+    await walked();
+    expect(seen).toEqual(['busy', 'load', 'idle', 'busy', 'idle']);
+  });
+
   it('loads on add only, and only where there is a modalias', async () => {
     const kmod = fakeKmod({ 'x:b': [{ module: 'b' }] });
     const { udevd, socket, next } = await start(kmod, { skipColdplug: true });

@@ -11,7 +11,8 @@ import type { GuestFile } from '../../src/vm/vm.ts';
 export const VOLUME_PACKAGES = ['lvm2', 'dmsetup', 'libdevmapper1.02.1', 'libdevmapper-event1.02.1', 'libaio1', 'libedit2', 'libbsd0', 'libmd0', 'mdadm'] as const;
 export const VOLUME_PROGRAMS = ['sbin/lvm', 'sbin/dmsetup', 'sbin/mdadm'] as const;
 
-const LIBRARY_DIRECTORIES = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'];
+/** The last one is systemd's own. */
+const LIBRARY_DIRECTORIES = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu/systemd'];
 
 /** `programs` are those of the packages, or of this machine, that the guest is to run: paths without a slash in front. */
 export function packagesInGuest(packages: readonly string[], programs: readonly string[]): { readonly overlays: readonly string[]; readonly files: readonly GuestFile[] } {
