@@ -16,7 +16,8 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const MSG_TRUNC = 0x20;
 const MSG_NOSIGNAL = 0x4000;
-const BACKLOG = 16;
+/** The kernel asks for at most fifty modules at one time (MAX_KMOD_CONCURRENT). */
+const BACKLOG = 64;
 
 const MESSAGE_SIZE = 4096;
 /** Messages or connections between two turns of the event loop. */

@@ -1,6 +1,6 @@
 // Builds dist/: the ESM library with its types (tsc), the CLI in CommonJS, and V8's code cache of that.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -24,3 +24,18 @@ writeFileSync(file, executable);
 chmodSync(file, 0o755);
 writeFileSync(join(top, 'dist/tskmod.parts'), parts, 'latin1');
 await makeCodeCache(file);
+buildHelper(join(top, 'native-bindings/modprobe-helper.c'), join(top, 'dist/tskmod-helper'));
+
+/**
+ * The kernel's helper, where there is a compiler: without one `tskmod helper install` takes a script in its place (docs/helper.md).
+ * @param {string} source
+ * @param {string} output
+ */
+function buildHelper(source, output) {
+  const { error, status, stderr } = spawnSync(process.env.CC ?? 'cc', [
+    '-Os', '-Wall', '-Wextra', '-Werror', '-static', '-nostdlib', '-ffreestanding', '-fno-builtin', '-fno-stack-protector', '-fno-pic', '-no-pie',
+    '-fno-asynchronous-unwind-tables', '-fno-tree-loop-distribute-patterns', '-Wl,--build-id=none', '-s', source, '-o', output,
+  ], { encoding: 'utf8' });
+  const reason = error ? error.message : status === 0 ? undefined : stderr.trim();
+  if (reason !== undefined) console.error(`the kernel's helper was not compiled, a script will do its work: ${reason}`);
+}

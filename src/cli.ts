@@ -12,8 +12,18 @@ type Entry = {
   readonly summary: string;
   /** Not for people: parts of ourselves that run as programs of their own. */
   readonly hidden?: boolean;
+  /** Of the libuv pool; THREADS when absent. */
+  readonly threads?: number;
   readonly load: () => Promise<Applet>;
 };
+
+// finit_module and poll hold threads of the libuv pool, and its default of four would let them starve file reads.
+const THREADS = 16;
+/**
+ * Each module whose init waits for another request of the kernel holds a thread, and the kernel has up to fifty (MAX_KMOD_CONCURRENT);
+ * eight are the loader's own, eight libblkid's, and the rest are left for files. docs/helper.md.
+ */
+const DAEMON_THREADS = 72;
 
 /** Applets are loaded when they are called: start-up pays for one. */
 const APPLETS: readonly Entry[] = [
@@ -27,8 +37,10 @@ const APPLETS: readonly Entry[] = [
   { name: 'depmod-worker', summary: '', hidden: true, load: async () => (await import('./applets/depmod-worker.ts')).depmodWorker },
   { name: 'lint', summary: 'say what in modprobe.d does not do what it looks like', load: async () => (await import('./applets/lint.ts')).lint },
   { name: 'doctor', summary: 'say why a module cannot be found or loaded', load: async () => (await import('./applets/doctor.ts')).doctor },
-  { name: 'udevd', summary: 'apply udev rules to devices and load their modules, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
+  { name: 'udevd', threads: DAEMON_THREADS, summary: 'apply udev rules to devices and load their modules, at once and as they come', load: async () => (await import('./applets/udevd.ts')).udevdApplet },
   { name: 'udevadm', summary: 'ask what udev knows, and tell it what to do', load: async () => (await import('./applets/udevadm.ts')).udevadm },
+  { name: 'probe', summary: 'say what is on a disk or image, and which module its mount would load', load: async () => (await import('./applets/probe.ts')).probeApplet },
+  { name: 'helper', summary: 'have the kernel ask tsudevd for modules', load: async () => (await import('./applets/helper.ts')).helperApplet },
   { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
@@ -37,10 +49,6 @@ const APPLETS: readonly Entry[] = [
 const EXIT_USAGE = 1;
 /** 128 + SIGPIPE: what a shell reports of a program whose reader has gone. */
 const EXIT_PIPE = 141;
-
-// finit_module and poll hold threads of the libuv pool, and its default of four would let them starve file reads.
-// libuv reads the variable when the first thread is needed.
-process.env['UV_THREADPOOL_SIZE'] ??= '16';
 
 run(process.argv.slice(2), programName(process.argv[1] ?? 'tskmod')).then(
   (status) => process.exit(status),
@@ -76,6 +84,8 @@ async function run(argv: readonly string[], called: string): Promise<number> {
 }
 
 async function start(entry: Entry, argv: readonly string[], program: string): Promise<number> {
+  // libuv reads the variable when the first thread is needed.
+  process.env['UV_THREADPOOL_SIZE'] ??= String(entry.threads ?? THREADS);
   const applet = await entry.load();
   try {
     return await applet.run(argv, contextFor(program));

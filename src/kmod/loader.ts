@@ -13,6 +13,11 @@ import { finishedGoal, inUseFailure, settledGoal } from './rehearsal.ts';
 /** Modules whose init runs at the same time. Each holds a thread of the libuv pool. */
 export const DEFAULT_JOBS = 8;
 
+/** For a module that is coming, and may itself wait for the request that wants it. Inits that take longer are rarer than loops. */
+const LOOP_MS = 15_000;
+/** Between two looks at a module that another process is loading. */
+const LOOK_MS = 20;
+
 export type LoaderOptions = { readonly jobs?: number };
 
 export type ExecuteOptions = {
@@ -28,6 +33,11 @@ export type ExecuteOptions = {
   readonly forceRemoval?: boolean;
   /** Milliseconds to wait for the users of a module that is to be removed to go; not at all when absent. */
   readonly waitMs?: number | undefined;
+  /**
+   * The kernel waits for this, perhaps in the init of a module that we are loading. Then it takes no place of `jobs`, which that module
+   * and its like may hold, and does not wait for ever for a module that is coming already: it may be the one that waits for us.
+   */
+  readonly forKernel?: boolean;
   /** Called for each step that is about to be taken, in the order of the plan. */
   readonly onStep?: (step: ProbeStep) => void;
 };
@@ -94,13 +104,14 @@ export class Loader {
   /** Shares the load of a module that is under way for another plan. */
   #insert(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     const underWay = this.#inFlight.get(step.module);
-    if (underWay) return underWay;
+    if (underWay) return options.forKernel ? this.#unlessLoop(step, underWay) : underWay;
     const attempt = this.#insertNow(step, options).finally(() => this.#inFlight.delete(step.module));
     this.#inFlight.set(step.module, attempt);
     return attempt;
   }
 
   async #insertNow(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
+    if (options.forKernel) return this.#insertForKernel(step, options);
     await this.#takeThread();
     try {
       return await this.#timed(() => this.#insertFile(step, options));
@@ -108,6 +119,35 @@ export class Loader {
       return { outcome: 'failed', failure: failureOf(error, step.path) };
     } finally {
       this.#releaseThread();
+    }
+  }
+
+  /** Bounded by the kernel, which has at most fifty requests at a time, and by the threads of the pool. */
+  async #insertForKernel(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
+    try {
+      // finit_module would wait for a module that another process is loading, and hold a thread for as long.
+      const end = this.#system.clock.now() + LOOP_MS;
+      while (this.#live.state(step.module) === 'coming') {
+        if (this.#system.clock.now() >= end) return loopAttempt(step);
+        await this.#system.clock.sleep(LOOK_MS);
+      }
+      if (this.#live.state(step.module) === 'live') return { outcome: 'live' };
+      return await this.#timed(() => this.#insertFile(step, options));
+    } catch (error) {
+      return { outcome: 'failed', failure: failureOf(error, step.path) };
+    }
+  }
+
+  async #unlessLoop(step: ProbeStep, underWay: Promise<Attempt>): Promise<Attempt> {
+    const over = new AbortController();
+    const loop = this.#system.clock.sleep(LOOP_MS, over.signal).then(() => loopAttempt(step), (error: unknown) => {
+      if (!over.signal.aborted) throw error;
+      return loopAttempt(step);
+    });
+    try {
+      return await Promise.race([underWay, loop]);
+    } finally {
+      over.abort();
     }
   }
 
@@ -200,4 +240,10 @@ export class Loader {
   #since(started: number): number {
     return this.#system.clock.now() - started;
   }
+}
+
+function loopAttempt({ module }: ProbeStep): Attempt {
+  const code = 'EDEADLK';
+  const text = `${module} is still being initialised after ${LOOP_MS / 1000} s, and may itself wait for this request`;
+  return { outcome: 'failed', failure: { code, errno: errnoByName(code) ?? 35, syscall: 'finit_module', text, kernel: [] } };
 }

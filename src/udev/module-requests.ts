@@ -7,10 +7,13 @@ import { logOutcomes } from './load.ts';
 import type { ModuleProber } from './load.ts';
 import { printable } from './printable.ts';
 
+/** In place of a devpath, for what the kernel asks for itself. */
+export const KERNEL_REQUEST = 'request_module';
+
 export type ModuleRequest = {
   /** A modalias, verbatim, or a module's name. */
   readonly name: string;
-  /** For whom. */
+  /** For whom; KERNEL_REQUEST for the kernel itself. */
   readonly devpath: string;
   readonly result: ProbeResult;
 };
@@ -18,6 +21,11 @@ export type ModuleRequest = {
 export interface ModuleRequests {
   /** Loads. Undefined, and a log record, where no plan can be made. Never rejects for a module that fails. */
   request(name: string, devpath: string): Promise<ProbeResult | undefined>;
+  /**
+   * For request_module() of the kernel, which may come from the init of a module that is being loaded: it waits for no other request.
+   * A blacklist counts for aliases only, as for modprobe.
+   */
+  requestForKernel(name: string): Promise<ProbeResult | undefined>;
   /** What is being loaded, by the names that were asked for. */
   loading(): readonly string[];
   /** Resolves when nothing is being loaded. */
@@ -38,15 +46,15 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
   let answered: Map<string, ProbeResult | undefined> | undefined;
   let waiting: (() => void)[] = [];
 
-  const load = async (name: string): Promise<ProbeResult | undefined> => {
+  const load = async (name: string, isForKernel = false): Promise<ProbeResult | undefined> => {
     let plan;
     try {
-      plan = kmod.plan(name, { useBlacklist: 'all' });
+      plan = kmod.plan(name, isForKernel ? {} : { useBlacklist: 'all' });
     } catch (error) {
       system.log.error({ code: 'plan-failed', message: `${printable(name)}: ${messageOf(error)}` });
       return undefined;
     }
-    return kmod.execute(plan);
+    return kmod.execute(plan, { forKernel: isForKernel });
   };
   const start = (name: string): Promise<ProbeResult | undefined> => {
     const loading = load(name).finally(() => {
@@ -70,6 +78,13 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
       // Told once in the log; who keeps account hears of each device.
       if (!known && !shared) logOutcomes(system, [{ modalias: name, devices: [devpath], result }]);
       onResult?.({ name, devpath, result });
+      return result;
+    },
+    async requestForKernel(name) {
+      const result = await load(name, true);
+      if (!result) return undefined;
+      logOutcomes(system, [{ modalias: name, devices: [KERNEL_REQUEST], result }]);
+      onResult?.({ name, devpath: KERNEL_REQUEST, result });
       return result;
     },
     loading: () => [...underWay.keys()],

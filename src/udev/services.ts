@@ -13,6 +13,7 @@ import { processEvent } from './event.ts';
 import type { EventMachine } from './event.ts';
 import { openIdleMemory } from './idle-memory.ts';
 import { moduleLoader } from './load.ts';
+import { openModprobeServer } from './modprobe-socket.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModuleRequests } from './module-requests.ts';
 import type { EventHandler } from './queue.ts';
@@ -104,6 +105,8 @@ export async function openServices(system: System, options: ServicesOptions): Pr
       closing.push(() => control.close());
       const status = await openStatusServer(system, () => statusOf(system, udevd, requests, metrics, started));
       closing.push(() => status.close());
+      const modprobe = await openModprobeServer(system, requests);
+      closing.push(() => modprobe.close());
     },
     async close() {
       ending.abort();

@@ -9,6 +9,7 @@ import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { Applet } from '../../src/applets/applet.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
 import { doctor } from '../../src/applets/doctor.ts';
+import { helperApplet } from '../../src/applets/helper.ts';
 import { insmod } from '../../src/applets/insmod.ts';
 import { JSON_SCHEMA } from '../../src/applets/json.ts';
 import { kmodApplet } from '../../src/applets/kmod.ts';
@@ -16,6 +17,7 @@ import { lint } from '../../src/applets/lint.ts';
 import { lsmod } from '../../src/applets/lsmod.ts';
 import { modinfo } from '../../src/applets/modinfo.ts';
 import { modprobe } from '../../src/applets/modprobe.ts';
+import { probeApplet } from '../../src/applets/probe.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 import { buildModule } from '../kmod/elf-builder.ts';
@@ -40,12 +42,17 @@ const MACHINE = {
   [`${TREE}/modules.builtin.modinfo`]: '',
   [`${TREE}/modules.devname`]: 'fuse fuse c10:229\n',
   'etc/modprobe.d/local.conf': 'options e1000e debug=1\nblacklist i8042\n',
+  'proc/sys/kernel/modprobe': '/sbin/modprobe\n',
+  'disk.img': '',
   'proc/modules': 'ptp 24576 0 - Live 0x0\n',
   'sys/module/ptp/initstate': 'live\n', 'sys/module/ptp/refcnt': '0\n', 'sys/module/ptp/coresize': '24576\n',
 };
 
+const value = (name: string, text: string) => ({ name, value: text, safe: text, encoded: text });
+const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
+
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */
@@ -57,7 +64,7 @@ describe('docs/json.md', () => {
     const applet = TOOLS[tool] ?? modprobe;
     const words = args.split(' ').map((word) => (word.startsWith('/') ? root + word : word));
     const more = tool === 'depmod' ? ['--no-cache', '--jobs', '1', '-b', root, RELEASE] : [];
-    const { stdout } = await runApplet(applet, [...words, ...more], { root, release: RELEASE, native: openFakeNative() });
+    const { stdout } = await runApplet(applet, [...words, ...more], { root, release: RELEASE, native: openFakeNative({ blkid: BLKID }) });
     // Where the machine is and how long it took are the test's own.
     const lines = stdout.replaceAll(root, '').replaceAll(/"ms":[\d.]+/g, '"ms":1').trim().split('\n');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([JSON.parse(json)]);
