@@ -97,7 +97,6 @@ describe('request_module of the kernel, through helper and daemon', () => {
       modules: await selectModules(kernel.modules, kernel.release, MODULES), timeoutSeconds: 420, overlays: packages.overlays,
       files: [...packages.files, { source: HELPER, target: '/app/tskmod-helper' }, { source: join(scratch, 'images'), target: '/images' }],
     });
-    if (process.env['SHOW_GUEST']) for (const [name, text] of result.files) console.log(`== ${name}\n${text.toString('utf8')}`);
   }, 600_000);
   afterAll(() => {
     if (scratch !== '') rmSync(scratch, { recursive: true, force: true });
