@@ -6,6 +6,10 @@ import { messageOf } from '../../src/errors.ts';
 import { IN_GUEST, kmod34Command, kmod34InGuest, unpackedKmod34 } from '../oracle/kmod34.ts';
 import { debianKernel, runDebians, runOurs, whyNoVm } from './guests.ts';
 
+/** A hundred starts of Node take minutes in a guest on a busy machine. */
+const LONG = { timeoutSeconds: 600 };
+const TEST_TIMEOUT = 1_200_000;
+
 /** The loaded modules as /proc/modules has them, the newest first. */
 const LOADED = "echo $(cut -d ' ' -f 1 /proc/modules)";
 
@@ -113,15 +117,15 @@ describe.each(['6.12', '6.1'])('the tools of kmod on %s', (series) => {
       return context.skip(messageOf(error));
     }
     const names = stepsOf(series);
-    const ours = await runOurs(kernel, tools('/tools', (tool) => `tskmod ${tool}${tool === 'modprobe' ? ' --strict-kmod' : ''}`) + script('ours', names));
+    const ours = await runOurs(kernel, tools('/tools', (tool) => `tskmod ${tool}${tool === 'modprobe' ? ' --strict-kmod' : ''}`) + script('ours', names), LONG);
     const theirs = await runDebians(kernel, [
       'for t in insmod rmmod lsmod kmod; do ln -s modprobe /kmod/$t; done; PATH=/kmod:$PATH', script('kmod30', names),
       tools('/tools34', (tool) => kmod34Command(IN_GUEST, tool).join(' ')), script('kmod34', names),
-    ].join('\n'), { files });
+    ].join('\n'), { files, ...LONG });
     const [own, kmod30, kmod34] = [parse(ours.files.get('ours')), parse(theirs.files.get('kmod30')), parse(theirs.files.get('kmod34'))];
     expect(Object.keys(own)).toEqual(names);
     expect(pick(own, OTHERWISE)).toEqual(pick(OTHERWISE, own));
     expect(without(own, OTHERWISE)).toEqual(without(kmod34, OTHERWISE));
     expect(without(own, OF_34)).toEqual(without(kmod30, OF_34));
-  });
+  }, TEST_TIMEOUT);
 });
