@@ -109,11 +109,10 @@ const vm = require("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
 const places = {${places.join(',')}};
 const header = \`${id} \${process.version} \${process.arch}\`.padEnd(${CACHE_HEADER - 1}) + "\\n";
-// It stays open: a daemon finds its parts also after the package was replaced.
-const file = fs.openSync(__dirname + "/tskmod.parts");
 const scripts = new Map();
 const loaded = new Map();
 const start = { exports: {} };
+let file;
 compile("start")(requirePart, start, start.exports, importMeta);
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
@@ -123,15 +122,24 @@ function load(name) {
   if (known) return known.exports;
   const module = { exports: start.exports.parts[name]?.() ?? {} };
   loaded.set(name, module);
-  if (places[name]) compile(name)(requirePart, module, module.exports, importMeta);
+  if (places[name]) {
+    // From now on the file stays open: a daemon finds its parts also after the package was replaced.
+    file ??= openParts();
+    compile(name)(requirePart, module, module.exports, importMeta);
+  }
   return module.exports;
 }
 function compile(name) {
-  const script = new vm.Script(text(name), { filename: __filename + "#" + name, cachedData: cachedCode(name) });
+  const cached = readCache(name);
+  const script = new vm.Script(cached?.text ?? text(name), { filename: __filename + "#" + name, cachedData: cached?.code });
   scripts.set(name, script);
   return script.runInThisContext();
 }
+function openParts() {
+  return fs.openSync(__dirname + "/tskmod.parts");
+}
 function text(name) {
+  file ??= openParts();
   const [offset, length] = places[name];
   const bytes = Buffer.allocUnsafe(length);
   // esbuild writes ASCII, and latin1 is read fastest.
@@ -139,7 +147,8 @@ function text(name) {
   if (text.length !== length || !text.startsWith("/*${id}*/")) throw new Error(__dirname + "/tskmod.parts is not of the same build as " + __filename);
   return text;
 }
-function cachedCode(name) {
+/** A part with what V8 made of it: the header, the code, the code again, the text. */
+function readCache(name) {
   let cache;
   try {
     cache = fs.readFileSync(__dirname + "/tskmod.cache/" + name);
@@ -148,14 +157,17 @@ function cachedCode(name) {
     return undefined;
   }
   // V8 trusts what it is given, so the code is there twice: damage and a cut end show as a difference.
-  const size = (cache.length - header.length) / 2;
+  const [, length] = places[name];
+  const size = (cache.length - header.length - length) / 2;
   if (!Number.isInteger(size) || size <= 0 || cache.latin1Slice(0, header.length) !== header) return undefined;
   // Buffer's own subarray() costs more than all of this.
   const begin = cache.byteOffset + header.length;
   const code = new Uint8Array(cache.buffer, begin, size);
-  return Buffer.compare(code, new Uint8Array(cache.buffer, begin + size, size)) === 0 ? code : undefined;
+  if (Buffer.compare(code, new Uint8Array(cache.buffer, begin + size, size)) !== 0) return undefined;
+  const text = cache.latin1Slice(header.length + 2 * size);
+  return text.startsWith("/*${id}*/") ? { code, text } : undefined;
 }
-module.exports = { header, scripts };
+module.exports = { header, scripts, text };
 `;
   return { executable, parts: texts.map(([, text]) => text).join('') };
 }

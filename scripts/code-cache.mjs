@@ -66,7 +66,7 @@ if (process.argv[1] === self) {
     for (const [name, script] of made.scripts) {
       if (existsSync(join(directory, name))) continue;
       const code = script.createCachedData();
-      writeFileSync(join(directory, name), Buffer.concat([Buffer.from(made.header, 'latin1'), code, code]));
+      writeFileSync(join(directory, name), Buffer.concat([Buffer.from(made.header, 'latin1'), code, code, Buffer.from(made.text(name), 'latin1')]));
     }
   });
   made = createRequire(self)(executable);

@@ -69,9 +69,11 @@ function openIndex(directory: string, name: IndexName): IndexReader | undefined 
 function readFully(fd: number, into: Uint8Array, offset: number): number {
   let done = 0;
   while (done < into.length) {
-    const got = readSync(fd, into, done, into.length - done, offset + done);
-    if (got === 0) break;
+    const wanted = into.length - done;
+    const got = readSync(fd, into, done, wanted, offset + done);
     done += got;
+    // Of a file less than was asked for is what there is up to its end.
+    if (got < wanted) break;
   }
   return done;
 }
