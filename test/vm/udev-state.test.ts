@@ -20,7 +20,7 @@ const EXPLAINED: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^\+ record \S+ E:ID_PATH_WITH_USB_REVISION = /, 'path_id of udev 255 says it, that of 252 not yet'],
   [/^\+ run links\/[^/]+\/\.lock = f 600 0:0$/, 'udev 255 locks the stack of a link with this file, 252 goes by time stamps'],
   [/^[-+] run control = s (?:755|600) 0:0$/, 'systemd makes it for udevd, with mode 0600 as ours has it; a udevd that runs alone leaves it to the umask'],
-  [/^\+ run tsudevd\.(?:devices|status) = /, 'for our restart and for tskmod status'],
+  [/^\+ run tsudevd\.(?:devices|modprobe|status) = /, 'for our restart, for what the kernel asks its helper, and for tskmod status'],
   [/^\+ module xxhash_generic = loaded$/, 'btrfs has four softdep lines in modules.softdep, of which kmod 30 takes the first (docs/deviations.md)'],
 ];
 
