@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { codeOf, messageOf, UnsupportedError, UsageError } from '../errors.ts';
+import { readMachine } from '../kmod/select-reader.ts';
+import type { NeedyMachine } from '../kmod/select.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -13,7 +15,6 @@ import { findKernel } from '../vm/kernel.ts';
 import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
-import { jsonLine } from './json.ts';
 import { openProgress } from './progress.ts';
 
 const PROGRAM = 'tskmod initramfs';
@@ -28,8 +29,9 @@ and switches to it, or stays as a small Linux in RAM. The same input gives the s
       --kernel WHAT      6.12, 6.1: a Debian package, fetched once; or a vmlinuz: gives release, modules
                          and what the kernel can unpack
       --modules PATH     the tree (lib/modules/RELEASE), or one file that holds it
-      --select PATTERN   only these modules, with all that they need; may be repeated: a name
-                         (virtio_blk) or a path glob ('kernel/fs/ext4/*')
+      --select PATTERN   only these modules, with all that they need; and their firmware; may be
+                         repeated: a name (virtio_blk), an alias, or a path glob ('kernel/fs/ext4/*')
+      --machine DIR      those that this machine's devices need (/), or a captured one's (DIR/sys)
       --root SPEC        LABEL=, UUID=, PARTUUID=, PARTLABEL=, a path, or none (the default): what counts
                          where the kernel's command line has no root=
       --add SRC[:DST]    a file or directory more; a program brings its libraries
@@ -46,7 +48,7 @@ Exit codes: 0 written, 1 not.
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' },
-  ...['kernel', 'modules', 'select', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
+  ...['kernel', 'modules', 'select', 'machine', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
   { long: 'no-node' }, { long: 'json' }, { long: 'help', short: 'h' },
 ];
 
@@ -56,7 +58,7 @@ type Command = {
   readonly release: string | undefined;
   readonly kernel: string | undefined;
   readonly modules: string | undefined;
-  readonly plain: Pick<BootInitramfsOptions, 'select' | 'root' | 'files' | 'hooks' | 'init' | 'node' | 'compression'>;
+  readonly plain: Pick<BootInitramfsOptions, 'select' | 'machines' | 'root' | 'files' | 'hooks' | 'init' | 'node' | 'compression'>;
 };
 
 /** `tskmod initramfs`. */
@@ -77,7 +79,7 @@ export const initramfsApplet: Applet = {
       const options = await completed(command, context, onProgress, controller.signal);
       const report = await createBootInitramfs(command.output, options);
       progress.clear();
-      context.stdout(command.json ? jsonLine('initramfs', report) : reportText(report, options));
+      context.stdout(command.json ? `${JSON.stringify(report)}\n` : reportText(report, options));
       return 0;
     } catch (error) {
       progress.clear();
@@ -114,7 +116,7 @@ export function parseInitramfsArguments(argv: readonly string[]): Command | 'hel
   return {
     output, json: last('json') !== undefined, release: last('release'), kernel: last('kernel'), modules: last('modules'),
     plain: {
-      select: all('select'), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
+      select: all('select'), machines: all('machine').map(machineAt), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
       node: last('no-node') !== undefined ? undefined : last('node') ?? process.execPath, compression,
     },
   };
@@ -145,6 +147,11 @@ function existing(path: string | undefined): string | undefined {
   return path;
 }
 
+function machineAt(directory: string): NeedyMachine {
+  if (!existsSync(join(directory, 'sys'))) throw new UsageError(`--machine ${directory}: no sys below it`);
+  return readMachine(directory);
+}
+
 /** `SRC`, which keeps its absolute path, or `SRC:DST`. */
 function addedFile(text: string): GuestFile {
   const colon = text.lastIndexOf(':/');
@@ -155,6 +162,7 @@ function reportText(report: BootInitramfsReport, { node, config, release }: Boot
   const { modules, tree, compression } = report;
   const rows: [string, number, string][] = [
     ['modules', modules.bytes, `${modules.files} of ${tree.files}; the whole tree: ${megabytes(tree.bytes)}`],
+    ...(report.firmware.files + report.missingFirmware.length === 0 ? [] : [['firmware', report.firmware.bytes, `${report.firmware.files} files; ${report.missingFirmware.length} that modules name are not on this machine`] as [string, number, string]]),
     ...(node === undefined ? [] : [['Node and tools', report.runtime.bytes, ''] as [string, number, string]]),
     ['busybox', report.system.bytes, ''],
     ...(report.added.bytes === 0 ? [] : [['added', report.added.bytes, ''] as [string, number, string]]),

@@ -3,15 +3,18 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync, createReadStream, createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../image/cpio.ts';
-import { moduleNameOfPath } from '../kmod/alias.ts';
 import { compressionOf, decompress } from '../kmod/compression.ts';
 import { depmod } from '../kmod/depmod.ts';
+import { openModules } from '../kmod/find-modules.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
+import { readSelection } from '../kmod/select-reader.ts';
+import type { NeedyMachine } from '../kmod/select.ts';
 import { openSystem } from '../system.ts';
 import { BOOT_APPLETS_NEEDED, bootInit, HOOK_DIRECTORY, HOOK_POINTS } from './boot-init.ts';
 import { nodeRuntime, systemEntries } from './guest-system.ts';
@@ -20,14 +23,15 @@ import { failureOf, findTool, requireTool, runTool } from './host-tool.ts';
 import type { GuestFile } from './initramfs.ts';
 import { compressionsOf, type InitramfsCompression } from './kernel-config.ts';
 import { appendSegment } from './segment.ts';
-import { selectModules } from './select.ts';
 
 export type BootInitramfsOptions = {
   readonly release: string;
   /** A module tree, an image that holds one (it becomes /boot/modules-RELEASE), or undefined for none. */
   readonly modules: string | undefined;
-  /** Path globs or names of modules, closed over what they need; all of the tree when empty. */
+  /** Names, aliases or path globs, closed over what they need, with their firmware; all of the tree when this and `machines` are empty. */
   readonly select: readonly string[];
+  /** Machines whose devices are to be driven. */
+  readonly machines: readonly NeedyMachine[];
   /** A Node, or undefined: then busybox does what there is to do, and the modules are not compressed. */
   readonly node: string | undefined;
   readonly root: string | undefined;
@@ -55,6 +59,9 @@ export type BootInitramfsReport = {
   /** Module files of the initramfs with their indexes, and of the whole tree. */
   readonly modules: Sized;
   readonly tree: Sized;
+  readonly firmware: Sized;
+  /** What selected modules name and this machine has not. */
+  readonly missingFirmware: readonly string[];
   readonly runtime: Sized;
   readonly system: Sized;
   readonly added: Sized;
@@ -67,7 +74,7 @@ const MEMORY_BASE = 256 * 2 ** 20;
 const MEMORY_BASE_WITHOUT_NODE = 96 * 2 ** 20;
 
 /** Indexes and lists that depmod does not make but reads. */
-const TREE_INPUTS = ['modules.order', 'modules.builtin', 'modules.builtin.modinfo'];
+const TREE_INPUTS = ['modules.order', 'modules.builtin', 'modules.builtin.modinfo'] as const;
 
 const DEBIAN_PACKAGES: Readonly<Record<string, string>> = { xz: 'xz-utils', zstd: 'zstd' };
 
@@ -84,7 +91,7 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
   const leftOut = new Set(node === undefined ? ['sh', 'busybox', 'init', 'linuxrc'] : ['sh', 'busybox', 'init', 'linuxrc', 'modprobe', 'insmod', 'rmmod', 'depmod', 'modinfo', 'lsmod', 'node']);
   const system = await systemEntries(BOOT_APPLETS_NEEDED, node === undefined ? undefined : findTool('dash'), signal, leftOut);
   onProgress?.('selecting modules');
-  const { modules, tree } = await moduleEntries(options);
+  const { modules, firmware, tree, missingFirmware } = await moduleEntries(options);
   const tools = [...(runtime?.node ?? []), ...(runtime?.bundle ?? [])];
   const init = options.init === undefined
     ? textEntry('/init', bootInit({ hasRuntime: node !== undefined, root: options.root, libraryPath: runtime?.libraryPath ?? [] }), 0o755)
@@ -94,7 +101,7 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
   const partial = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
     onProgress?.('writing');
-    appendSegment(partial, [...system, ...helper, ...tools, ...modules, init, ...added]);
+    appendSegment(partial, [...system, ...helper, ...tools, ...modules, ...firmware, init, ...added]);
     const unpacked = statSync(partial).size;
     if (compression !== 'none') {
       onProgress?.(`compressing ${Math.round(unpacked / 1e6)} MB with ${compression}`);
@@ -107,7 +114,7 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
     renameSync(partial, path);
     const base = node === undefined ? MEMORY_BASE_WITHOUT_NODE : MEMORY_BASE;
     return {
-      path, size, compression, unpacked, tree, modules: sizeOf(modules), runtime: sizeOf(tools), system: sizeOf(system), added: sizeOf(added),
+      path, size, compression, unpacked, tree, missingFirmware, modules: sizeOf(modules), firmware: sizeOf(firmware, () => true), runtime: sizeOf(tools), system: sizeOf(system), added: sizeOf(added),
       // The archive stays in memory until it is unpacked, and a tmpfs takes half of the memory.
       memoryMiB: Math.ceil((size + 2 * unpacked + base) / 2 ** 20 / 32) * 32,
     };
@@ -135,51 +142,73 @@ async function compressFile(from: string, to: string, compression: InitramfsComp
   if (result.status !== 0) throw new UnsupportedError(`${tool}: ${failureOf(result)}`);
 }
 
-async function moduleEntries(options: BootInitramfsOptions): Promise<{ readonly modules: GuestEntry[]; readonly tree: Sized }> {
-  const { modules: place, release, select, node } = options;
-  if (place === undefined) return { modules: [], tree: { files: 0, bytes: 0 } };
-  if (!statSync(place).isDirectory()) {
-    if (select.length > 0) throw new UsageError(`${place}: an image goes into the initramfs as it is; --select needs a tree`);
-    if (node === undefined) throw new UsageError(`${place}: busybox reads no modules out of an image: take --node, or a tree`);
-    const entry = fileEntry(place, `/boot/modules-${release}`);
-    return { modules: [entry], tree: sizeOf([entry]) };
-  }
-  const target = `/lib/modules/${release}`;
-  const whole = treeEntries(place, target, (path) => path !== 'build' && path !== 'source');
-  const tree = sizeOf(whole, isModule);
-  if (select.length === 0 && node !== undefined) return { modules: whole, tree };
-  const paths = select.length === 0
-    ? whole.filter((entry) => isModule(entry.path)).map((entry) => entry.path.slice(target.length))
-    : await selectModules(place, release, select.filter((name) => !isBuiltin(place, name)).map((pattern) => (pattern.includes('/') ? pattern : `**/${pattern}`)));
-  return { modules: await indexedModules(options, place, paths), tree };
-}
+type Modules = { readonly modules: readonly GuestEntry[]; readonly firmware: readonly GuestEntry[]; readonly tree: Sized; readonly missingFirmware: readonly string[] };
 
-/** What one kernel has as a module another has in itself: both may be selected by the same names. */
-function isBuiltin(tree: string, name: string): boolean {
-  const list = join(tree, 'modules.builtin');
-  return existsSync(list) && readFileSync(list, 'latin1').split('\n').some((path) => path !== '' && moduleNameOfPath(path) === name.replaceAll('-', '_'));
+async function moduleEntries(options: BootInitramfsOptions): Promise<Modules> {
+  const { modules: place, release, select, machines, node } = options;
+  const none = { firmware: [], missingFirmware: [] };
+  if (place === undefined) return { ...none, modules: [], tree: { files: 0, bytes: 0 } };
+  const isTree = statSync(place).isDirectory();
+  const target = `/lib/modules/${release}`;
+  const whole = isTree ? treeEntries(place, target, (path) => path !== 'build' && path !== 'source') : [fileEntry(place, `/boot/modules-${release}`)];
+  const tree = sizeOf(whole, isModule);
+  const isAll = select.length === 0 && machines.length === 0;
+  // An image comes along as it is: our tools read modules in it.
+  if (isAll && node !== undefined) return { ...none, modules: whole, tree };
+  const system = openSystem({ release });
+  const source = await openModules(system, place);
+  try {
+    const isGlob = (pattern: string): boolean => /[/*?[]/.test(pattern) && !pattern.includes(':');
+    const globs = isAll ? ['**'] : select.filter(isGlob);
+    const names = select.filter((pattern) => !isGlob(pattern));
+    const { files, missing } = await readSelection(system, source, { globs, names, machines, firmware: true });
+    const absent = missing.find(({ kind }) => kind !== 'firmware');
+    if (absent !== undefined) throw new UsageError(`--select ${absent.name}: the kernel has no such module`);
+    return {
+      tree,
+      modules: await indexedModules(options, source, files.filter(({ kind }) => kind === 'module').map(({ path }) => path)),
+      firmware: files.flatMap(({ from, path }) => (from === undefined ? [] : [fileEntry(from, `/lib/firmware/${path}`)])),
+      missingFirmware: missing.filter(({ kind }) => kind === 'firmware').map(({ name }) => name),
+    };
+  } finally {
+    source.close?.();
+  }
 }
 
 /** The modules with indexes of their own: those of the whole tree are larger than most selections. */
-async function indexedModules({ release, node }: BootInitramfsOptions, tree: string, paths: readonly string[]): Promise<GuestEntry[]> {
+async function indexedModules({ release, node }: BootInitramfsOptions, source: ModuleSource, paths: readonly string[]): Promise<GuestEntry[]> {
   const staging = mkdtempSync(join(tmpdir(), 'tskmod-initramfs-'));
   try {
     for (const path of paths) {
-      const data = readFileSync(join(tree, path));
+      const data = contentsOf(source, path);
       const compression = node === undefined ? compressionOf(data) : undefined;
-      const name = compression === undefined ? path : path.replace(/\.ko\.\w+$/, '.ko');
+      // Modules that lie outside of the tree come into it.
+      const inTree = isAbsolute(path) ? join('extra', basename(path)) : path;
+      const name = compression === undefined ? inTree : inTree.replace(/\.ko\.\w+$/, '.ko');
       mkdirSync(join(staging, dirname(name)), { recursive: true });
-      writeFileSync(join(staging, name), compression === undefined ? data : decompress(data, compression, { file: join(tree, path) }));
+      writeFileSync(join(staging, name), compression === undefined ? data : decompress(data, compression, { file: source.resolve(path) }));
     }
-    for (const name of TREE_INPUTS) if (existsSync(join(tree, name))) writeFileSync(join(staging, name), readFileSync(join(tree, name)));
+    for (const name of TREE_INPUTS) {
+      const input = source.readIndex(name);
+      if (input !== undefined) writeFileSync(join(staging, name), input);
+    }
     const result = await depmod(openSystem({ release }), { directory: staging, release, configPaths: [], noCache: true, jobs: 1 });
-    if (result.outcome === 'cycles') throw new UnsupportedError(`modules of ${tree} need each other in circles: ${result.cycles.map((cycle) => cycle.join(' ')).join('; ')}`);
+    if (result.outcome === 'cycles') throw new UnsupportedError(`modules of ${source.name} need each other in circles: ${result.cycles.map((cycle) => cycle.join(' ')).join('; ')}`);
     return treeEntries(staging, `/lib/modules/${release}`).map((entry) => {
       const mode = (entry.mode & S_IFMT) | ((entry.mode & S_IFMT) === S_IFDIR ? 0o755 : 0o644);
       return 'from' in entry ? { path: entry.path, mode, data: readFileSync(entry.from.path) } : { ...entry, mode };
     });
   } finally {
     rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function contentsOf(source: ModuleSource, path: string): Uint8Array {
+  const file = source.open(path);
+  try {
+    return file.read(0, file.size);
+  } finally {
+    file.close();
   }
 }
 

@@ -22,7 +22,7 @@ export async function selectModules(tree: string, release: string, globs: readon
   const selected = new Set<string>();
   for (const glob of globs) {
     const named = paths.filter((path) => minimatch(path, glob) || minimatch(path.replace(/\.ko(?:\.\w+)?$/, ''), glob));
-    if (named.length === 0) throw new UsageError(`${glob}: names no module of ${tree}`);
+    if (named.length === 0) throw new UsageError(`--include ${glob}: names no module of ${tree}`);
     for (const path of named) {
       const steps = kmod.plan(moduleNameOfPath(path), { ignoreLoaded: true }).goals.flatMap((goal) => goal.steps);
       for (const step of steps) if (step.path !== '') selected.add(relative(tree, step.path));

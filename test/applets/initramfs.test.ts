@@ -15,7 +15,7 @@ describe('parseInitramfsArguments', () => {
     ])).toEqual({
       output: 'out', json: true, release: '6.1', kernel: 'k', modules: 'm',
       plain: {
-        select: ['a', 'b/*'], root: 'UUID=1', files: [{ source: '/a', target: '/b' }, { source: '/c', target: '/c' }], hooks: 'h', init: 'i', node: undefined, compression: 'xz',
+        select: ['a', 'b/*'], machines: [], root: 'UUID=1', files: [{ source: '/a', target: '/b' }, { source: '/c', target: '/c' }], hooks: 'h', init: 'i', node: undefined, compression: 'xz',
       },
     });
   });
@@ -28,6 +28,7 @@ describe('tskmod initramfs', () => {
     [['create'], 'where to? Name a file with -o'],
     [['create', '-o', 'x', '--compress', 'lz4'], '--compress lz4: there are auto, gzip, xz, zstd, none'],
     [['create', '-o', 'x', '--root', 'sda1'], '--root sda1: not LABEL=, UUID=, PARTUUID=, PARTLABEL=, ID=, a path below /dev, or none'],
+    [['create', '-o', 'x', '--machine', '/nonexistent'], '--machine /nonexistent: no sys below it'],
     [['create', '-o', 'x', '--modules', '/nonexistent'], '--modules /nonexistent: no such file or directory'],
   ])('refuses %j', async (argv, message) => {
     expect(await runApplet(initramfsApplet, argv, { root: '/' })).toEqual({ status: 1, stdout: '', stderr: `tskmod initramfs: ${message}\n` });

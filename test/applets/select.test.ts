@@ -25,6 +25,6 @@ describe('selectModules', () => {
 
   it('refuses a glob that names nothing', async () => {
     const tree = fixtureRoot(FILES);
-    await expect(selectModules(tree, '6.12', ['kernel/sound/*'])).rejects.toThrow(`kernel/sound/*: names no module of ${tree}`);
+    await expect(selectModules(tree, '6.12', ['kernel/sound/*'])).rejects.toThrow(`--include kernel/sound/*: names no module of ${tree}`);
   });
 });

@@ -76,7 +76,7 @@ describe('an initramfs of selected modules', () => {
     return report as Record<string, unknown>;
   };
 
-  it.for(CASES)('$name ($series)', async ({ series, options, vm, said }, { skip }) => {
+  it.for([...CASES])('$name ($series)', { timeout: TIMEOUT }, async ({ series, options, vm, said }, { skip }) => {
     const reason = whyNoVm();
     const kernel = await debianKernel(series);
     if (reason !== undefined || typeof kernel === 'string') return skip(reason ?? String(kernel));
@@ -87,7 +87,7 @@ describe('an initramfs of selected modules', () => {
     const result: VmResult = await runVm({ ...vm, kernel, initrd, timeoutSeconds: TIMEOUT / 1000, ...(disks ? { disks } : {}) });
     expect(result, result.console).toMatchObject({ exitCode: 5, outcome: 'exited' });
     for (const pattern of said) expect(result.console).toMatch(pattern);
-  }, TIMEOUT);
+  });
 
   it('is the same twice, several times smaller than with the whole tree, and replaces nothing when it fails', async (context) => {
     const kernel = await debianKernel('6.12');
@@ -99,7 +99,7 @@ describe('an initramfs of selected modules', () => {
     const all = await create(whole, '6.12', ['--compress', 'none']);
     expect(Number(first['unpacked']) * 10).toBeLessThan(Number(all['unpacked']));
     const failed = await runApplet(initramfsApplet, ['create', '--kernel', '6.12', '--no-node', '--select', 'no_such_module', '-o', one], { root: '/' });
-    expect(failed).toEqual({ status: 1, stdout: '', stderr: `tskmod initramfs: **/no_such_module: names no module of ${kernel.modules}\n` });
+    expect(failed).toEqual({ status: 1, stdout: '', stderr: `tskmod initramfs: --select no_such_module: the kernel has no such module\n` });
     expect(readFileSync(one).equals(readFileSync(two))).toBe(true);
   }, TIMEOUT);
 });
