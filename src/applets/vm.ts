@@ -1,8 +1,10 @@
 // tskmod vm: boots a real kernel in QEMU with our Node and module tree, runs a command in it, and exits with its exit code.
 
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+
 import { messageOf, UsageError } from '../errors.ts';
 import { MACHINE_PRESETS, type MachinePreset } from '../vm/qemu.ts';
-import { runVm, type GuestFile, type VmOptions, type VmResult } from '../vm/vm.ts';
+import { runVm, type GuestDisk, type GuestFile, type VmOptions, type VmResult } from '../vm/vm.ts';
 import type { Applet, Signal } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 
@@ -54,11 +56,17 @@ One word is a script for sh; several are a program and its arguments.
   --machine NAME         ${MACHINE_PRESETS.join(', ')}
   --memory MIB           memory; enough for the image when absent
   --smp N                processors; 1 when absent
+  --disk FILE[,OPT]      a disk of the guest, raw or qcow2; OPT: nvme (instead of virtio), none (only a
+                         node fileN for --device), ro
+  --kvm auto|off         auto (the default) takes KVM where it works
   --device ARG           a device more, as for QEMU's -device
   --file SRC:DEST        a file or directory of this machine, in the guest as DEST
   --overlay DIR          a directory whose contents go to the guest's root
   --node FILE            the Node of the guest; this one when absent
   --helper WHAT          kernel.modprobe: ours, none, or a path in the guest
+  --initrd FILE          boot this initramfs as it is, such as one of tskmod initramfs; no COMMAND
+  --run COMMAND          the same as COMMAND, as a script for sh
+  --log FILE             keeps all that the console said
   --append ARGS          more kernel command line
   --bzimage              let the kernel decompress itself, as on real machines
   --out DIR              where vmctl put writes to
@@ -72,7 +80,7 @@ Exit codes: COMMAND's; 124 timeout; 125 the guest was gone before (panic); 126 i
 `;
 
 const OPTIONS: readonly OptionSpec[] = [
-  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp', 'include'].map(
+  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp', 'include', 'disk', 'kvm', 'initrd', 'run', 'log'].map(
     (long) => ({ long, argument: 'required' as const }),
   ),
   { long: 'bzimage' }, { long: 'json' }, { long: 'help', short: 'h' },
@@ -86,14 +94,19 @@ export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Prom
       io.stdout(USAGE);
       return 0;
     }
-    const { json, options } = parsed;
+    const { json, log, options } = parsed;
+    const show = withoutTrace(json ? io.stderr : io.stdout);
+    if (log !== undefined) writeFileSync(log, '');
     const result = await runVm({
       ...options,
       signal: io.signal,
-      onConsole: json ? io.stderr : io.stdout,
+      onConsole: (text) => {
+        if (log !== undefined) appendFileSync(log, text);
+        show(text);
+      },
       onProgress: (line) => io.stderr(`${line}\n`),
     });
-    report(result, json, io);
+    report(result, { json, log }, io);
     return result.exitCode;
   } catch (error) {
     io.signal?.throwIfAborted();
@@ -105,17 +118,25 @@ export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Prom
 }
 
 /** What a command line of this applet asks for. Throws a UsageError. */
-export function parseVmArguments(argv: readonly string[]): { readonly json: boolean; readonly options: VmOptions } | 'help' {
+export function parseVmArguments(argv: readonly string[]): { readonly json: boolean; readonly log: string | undefined; readonly options: VmOptions } | 'help' {
   const { options, operands } = getopt(argv, OPTIONS, PROGRAM, { stopAtOperand: true });
   const all = (name: string): string[] => options.filter((option) => option.name === name).map((option) => option.value);
   const last = (name: string): string | undefined => all(name).at(-1);
   if (all('help').length > 0) return 'help';
-  const [first, ...others] = operands;
-  if (first === undefined) throw new UsageError('what is the guest to run? See tskmod vm --help');
+  const run = last('run');
+  const initrd = last('initrd');
+  if (run !== undefined && operands.length > 0) throw new UsageError('--run and a command: one of them');
+  const [first, ...others] = run === undefined ? operands : [run];
+  if (first === undefined && initrd === undefined) throw new UsageError('what is the guest to run? See tskmod vm --help');
+  if (first !== undefined && initrd !== undefined) throw new UsageError('--initrd and a command: an initramfs of its own runs what it wants');
   return {
     json: all('json').length > 0,
+    log: last('log'),
     options: {
       command: others.length === 0 ? first : operands,
+      initrd,
+      disks: all('disk').map(disk),
+      kvm: kvm(last('kvm')),
       kernel: last('kernel'),
       modulesDirectory: last('modules'),
       include: all('include'),
@@ -139,10 +160,32 @@ export function parseVmArguments(argv: readonly string[]): { readonly json: bool
 /** What a shell reports of a program that a signal ended. */
 const SIGNAL_STATUS: Readonly<Record<Signal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
-function report(result: VmResult, json: boolean, io: VmAppletIo): void {
+/** Nobody reads a panic's registers in a terminal: what follows the line with the reason goes to --log and --json only. */
+function withoutTrace(print: (text: string) => void): (text: string) => void {
+  let recent = '';
+  let panicked = false;
+  return (text) => {
+    if (panicked) return;
+    const before = recent.length;
+    const panic = /Kernel panic - not syncing: [^\n]*\n/.exec(recent + text);
+    panicked = panic !== null;
+    print(panic === null ? text : text.slice(0, panic.index + panic[0].length - before));
+    recent = (recent + text).slice(-RECENT);
+  };
+}
+
+const RECENT = 400;
+
+/** What a kernel says that has too little memory for its initramfs. */
+const OUT_OF_MEMORY = /Initramfs unpacking failed|System is deadlocked on memory|Out of memory|No working init found|Unable to mount root fs|Attempted to kill init/;
+
+function report(result: VmResult, { json, log }: { readonly json: boolean; readonly log: string | undefined }, io: VmAppletIo): void {
   for (const warning of result.warnings) io.stderr(`${PROGRAM}: ${warning}\n`);
   if (result.outcome === 'timeout') io.stderr(`${PROGRAM}: the guest was ended by the timeout\n`);
-  if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}\n`);
+  if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}${log === undefined ? '; --log FILE keeps what it said' : `; the rest is in ${log}`}\n`);
+  if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
+    io.stderr(`${PROGRAM}: the guest had ${result.memoryMiB} MiB for an initramfs of ${Math.ceil(result.initrdSize / 2 ** 20)} MiB: was that too little? Try --memory ${result.memoryMiB * 2}\n`);
+  }
   if (result.outcome === 'gone') io.stderr(`${PROGRAM}: the guest was gone before its command ended\n`);
   if (!json) return;
   const { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks, files, warnings } = result;
@@ -154,6 +197,20 @@ function machine(name: string | undefined): MachinePreset | undefined {
   const found = MACHINE_PRESETS.find((preset) => preset === name);
   if (name !== undefined && found === undefined) throw new UsageError(`--machine ${name}: there are ${MACHINE_PRESETS.join(' and ')}`);
   return found;
+}
+
+function kvm(text: string | undefined): 'auto' | 'off' {
+  if (text === undefined || text === 'auto') return 'auto';
+  if (text !== 'off') throw new UsageError(`--kvm ${text}: there are auto and off`);
+  return text;
+}
+
+function disk(text: string): GuestDisk {
+  const [file = '', ...words] = text.split(',');
+  const wrong = words.find((word) => !['virtio', 'nvme', 'none', 'ro'].includes(word));
+  if (wrong !== undefined || file === '') throw new UsageError(`--disk ${text}: not FILE[,virtio|nvme|none][,ro]`);
+  if (!existsSync(file)) throw new UsageError(`--disk ${file}: no such file`);
+  return { file, bus: words.includes('nvme') ? 'nvme' : words.includes('none') ? 'none' : 'virtio', readOnly: words.includes('ro') };
 }
 
 function positive(option: string, text: string | undefined): number | undefined {

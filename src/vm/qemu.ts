@@ -4,7 +4,7 @@
 export type MachinePreset = 'minimal' | 'q35';
 
 /** A disk that a device is to be made of: `-device nvme,drive=NAME`. */
-export type Disk = { readonly name: string; readonly file: string };
+export type Disk = { readonly name: string; readonly file: string; readonly format?: 'raw' | 'qcow2'; readonly readOnly?: boolean };
 
 export type QemuOptions = {
   readonly machine: MachinePreset;
@@ -18,6 +18,8 @@ export type QemuOptions = {
   /** `qemu64,+rdrand` when absent: without rdrand the first getrandom(2) of a guest waits for a second. */
   readonly cpu?: string | undefined;
   readonly disks: readonly Disk[];
+  /** `tcg` when absent. */
+  readonly accelerator?: 'kvm' | 'tcg' | undefined;
   /** Values of `-device`, after those of the machine. */
   readonly devices?: readonly string[] | undefined;
   /** A path for a second QMP server. */
@@ -73,11 +75,11 @@ export function automaticMemoryMiB(initrdSize: number): number {
 
 /** The arguments of qemu-system-x86_64. A guest ends with its command: it never reboots, and a panic ends it too. */
 export function qemuArguments(options: QemuOptions): string[] {
-  const { descriptors } = options;
+  const { descriptors, accelerator = 'tcg' } = options;
   return [
     '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-    '-machine', 'q35,accel=tcg',
-    '-cpu', options.cpu ?? 'qemu64,+rdrand',
+    '-machine', `q35,accel=${accelerator}`,
+    '-cpu', options.cpu ?? (accelerator === 'kvm' ? 'host' : 'qemu64,+rdrand'),
     '-smp', String(options.cpus ?? 1),
     '-m', String(options.memoryMiB),
     '-kernel', options.kernel,
@@ -87,8 +89,8 @@ export function qemuArguments(options: QemuOptions): string[] {
     '-chardev', `socket,id=control,fd=${descriptors.control}`, '-serial', 'chardev:control',
     '-chardev', `socket,id=qmp,fd=${descriptors.qmp}`, '-mon', 'chardev=qmp,mode=control',
     ...(options.qmpSocket === undefined ? [] : ['-qmp', `unix:${escapeCommas(options.qmpSocket)},server=on,wait=off`]),
-    ...options.disks.flatMap(({ name, file }) => [
-      '-blockdev', `driver=raw,node-name=${name},file.driver=file,file.filename=${escapeCommas(file)}`,
+    ...options.disks.flatMap(({ name, file, format = 'raw', readOnly = false }) => [
+      '-blockdev', `driver=${format},node-name=${name}${readOnly ? ',read-only=on' : ''},file.driver=file,file.filename=${escapeCommas(file)}`,
     ]),
     ...MACHINES[options.machine].args,
     ...(options.devices ?? []).flatMap((device) => ['-device', device]),

@@ -35,6 +35,8 @@ export type SessionOptions = {
   readonly args: readonly string[];
   readonly timeoutMs: number;
   readonly outDirectory?: string | undefined;
+  /** A guest that powers off or reboots by itself has ended well, with 0. */
+  readonly mayPowerOff?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onConsole?: ((text: string) => void) | undefined;
   readonly onMark?: ((name: string, ms: number) => void) | undefined;
@@ -158,7 +160,7 @@ export class Session {
     const messages = this.messages.trim();
     return {
       outcome,
-      exitCode: outcome === 'exited' ? this.status ?? EXIT_GUEST_GONE : outcome === 'timeout' ? EXIT_TIMEOUT : EXIT_GUEST_GONE,
+      exitCode: outcome === 'exited' ? this.status ?? 0 : outcome === 'timeout' ? EXIT_TIMEOUT : EXIT_GUEST_GONE,
       panic: this.panic,
       console: this.text,
       marks: this.marks,
@@ -171,7 +173,8 @@ export class Session {
   private outcome(): VmOutcome {
     if (this.status !== undefined) return 'exited';
     if (this.timedOut) return 'timeout';
-    return this.panic === undefined ? 'gone' : 'panic';
+    if (this.panic !== undefined) return 'panic';
+    return this.options.mayPowerOff === true && this.child.exitCode === 0 ? 'exited' : 'gone';
   }
 
   private hear(chunk: string, last = false): void {

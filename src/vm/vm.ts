@@ -1,12 +1,13 @@
 // A virtual machine from options to result: finds its kernel, assembles its image, boots it, runs one command in it.
 
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { UnsupportedError } from '../errors.ts';
 import { defaultCacheDirectory } from './cache.ts';
-import { requireTool } from './host-tool.ts';
+import { requireTool, runTool } from './host-tool.ts';
 import { writeInitramfs, type GuestFile } from './initramfs.ts';
 import { findKernel, type Kernel } from './kernel.ts';
 import { automaticMemoryMiB, machineDisks, qemuArguments, type Disk, type MachinePreset } from './qemu.ts';
@@ -44,6 +45,12 @@ export type VmOptions = {
    * firmware about the screen: without it there is no platform device for a VGA framebuffer.
    */
   readonly boot?: 'pvh' | 'bzimage' | undefined;
+  /** An initramfs to boot as it is, instead of ours: there is no command then, and a guest that powers off has ended well. */
+  readonly initrd?: string | undefined;
+  /** Files that become disks of the guest. */
+  readonly disks?: readonly GuestDisk[] | undefined;
+  /** `auto` takes KVM where a guest really runs with it; `off` when absent. */
+  readonly kvm?: 'auto' | 'off' | undefined;
   /** More kernel command line. */
   readonly append?: string | undefined;
   /** The Node of the guest: that of this process when absent, none when false. */
@@ -69,6 +76,9 @@ export type VmOptions = {
   /** Called with one line before something slow is done. */
   readonly onProgress?: ((line: string) => void) | undefined;
 };
+
+/** `none` gives no device but only the node name `fileN`, N from 0, for one of the caller's. */
+export type GuestDisk = { readonly file: string; readonly bus: 'virtio' | 'nvme' | 'none'; readonly readOnly: boolean };
 
 export type VmResult = SessionResult & {
   /** Of the kernel; undefined for an image without a module tree. */
@@ -111,19 +121,23 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   const image = options.boot === 'bzimage' ? undefined : await extractVmlinux(kernel.image, cacheDirectory);
   const directory = await mkdtemp(join(tmpdir(), 'tskmod-vm-'));
   try {
-    const initrd = join(directory, 'initrd');
-    const modules = await chooseModules(options, kernel);
-    const initrdSize = await writeInitramfs(initrd, { ...options, modules, kernel, cacheDirectory, command: options.command ?? '' });
-    const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize);
+    const initrd = options.initrd ?? join(directory, 'initrd');
+    const initrdSize = options.initrd === undefined
+      ? await writeInitramfs(initrd, { ...options, modules: await chooseModules(options, kernel), kernel, cacheDirectory, command: options.command ?? '' })
+      : statSync(initrd).size;
+    const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize * (options.initrd !== undefined && isCompressed(initrd) ? COMPRESSED_FACTOR : 1));
+    const guestDisks = (options.disks ?? []).map((disk, index) => ({ ...disk, name: `file${index}` }));
     const args = qemuArguments({
       machine, initrd, memoryMiB,
       kernel: image ?? kernel.image,
-      append: options.append, cpus: options.cpus, cpu: options.cpu, devices: options.devices, qmpSocket: options.qmpSocket,
+      append: options.append, cpus: options.cpus, cpu: options.cpu, qmpSocket: options.qmpSocket,
+      accelerator: options.kvm === 'auto' && (await kvmWorks(qemu, signal)) ? 'kvm' : 'tcg',
+      devices: [...guestDisks.flatMap(diskDevice), ...(options.devices ?? [])],
       extra: options.qemuArguments,
-      disks: await makeDisks(machineDisks(machine), directory),
+      disks: [...(await makeDisks(machineDisks(machine), directory)), ...guestDisks.map(rawOrQcow2)],
       descriptors: DESCRIPTORS,
     });
-    const session = await startSession({ ...options, qemu, args, signal, timeoutMs: (options.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000 });
+    const session = await startSession({ ...options, mayPowerOff: options.initrd !== undefined, qemu, args, signal, timeoutMs: (options.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000 });
     return {
       pid: session.pid,
       qmp: () => session.qmp(),
@@ -133,6 +147,45 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Of an initramfs that somebody compressed: what it comes to unpacked, roughly; a caller knows better. */
+const COMPRESSED_FACTOR = 3;
+
+function isCompressed(path: string): boolean {
+  return !headOf(path).toString('latin1').startsWith('0707');
+}
+
+function headOf(path: string): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(6);
+    readSync(fd, head);
+    return head;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function rawOrQcow2({ name, file, readOnly }: GuestDisk & { readonly name: string }): Disk {
+  return { name, file, readOnly, format: headOf(file).toString('latin1', 0, 3) === 'QFI' ? 'qcow2' : 'raw' };
+}
+
+function diskDevice({ name, bus }: GuestDisk & { readonly name: string }): string[] {
+  switch (bus) {
+    case 'virtio': return [`virtio-blk-pci,drive=${name}`];
+    case 'nvme': return [`nvme,drive=${name},serial=${name}`];
+    case 'none': return [];
+  }
+}
+
+/** A node for KVM may be there and fail at the first instruction: a machine is made, runs for a moment, and says whether it still does. */
+async function kvmWorks(qemu: string, signal: AbortSignal | undefined): Promise<boolean> {
+  const commands = ['{"execute":"qmp_capabilities"}', '{"execute":"human-monitor-command","arguments":{"command-line":"info status"}}', '{"execute":"quit"}'];
+  const probe = await runTool(qemu, ['-machine', 'q35,accel=kvm', '-cpu', 'host', '-m', '32', '-nodefaults', '-display', 'none', '-qmp', 'stdio'], {
+    signal, input: Buffer.from(`${commands.join('\n')}\n`),
+  });
+  return probe.status === 0 && probe.stdout.includes('VM status: running');
 }
 
 async function chooseKernel(options: VmOptions, cacheDirectory: string): Promise<Kernel> {

@@ -8,16 +8,23 @@ describe('parseVmArguments', () => {
   it('reads every option, and leaves those after the command to it', () => {
     const argv = [
       '--kernel', '6.1', '--machine=q35', '--memory', '512', '--smp', '2', '--device', 'a', '--device', 'b', '--file', '/a:b:/c', '--overlay', 'o',
-      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--include', 'kernel/fs/*', '--json', 'ls', '--color',
+      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--include', 'kernel/fs/*', '--kvm', 'off', '--disk', '/dev/null,nvme,ro', '--log', 'l', '--json', 'ls', '--color',
     ];
     expect(parseVmArguments(argv)).toEqual({
       json: true,
+      log: 'l',
       options: {
         command: ['ls', '--color'], kernel: '6.1', modulesDirectory: undefined, machine: 'q35', memoryMiB: 512, cpus: 2, devices: ['a', 'b'],
         files: [{ source: '/a:b', target: '/c' }], overlays: ['o'], node: 'n', helper: 'none', append: 'x y', boot: 'bzimage',
         outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's', include: ['kernel/fs/*'],
+        initrd: undefined, disks: [{ file: '/dev/null', bus: 'nvme', readOnly: true }], kvm: 'off',
       },
     });
+  });
+
+  it('takes a script with --run, and an initramfs without any command', () => {
+    expect(parseVmArguments(['--run', 'echo a; exit 3'])).toMatchObject({ options: { command: 'echo a; exit 3', kvm: 'auto' } });
+    expect(parseVmArguments(['--initrd', 'i'])).toMatchObject({ options: { command: undefined, initrd: 'i' } });
   });
 
   it('takes one word as a script', () => {
@@ -31,6 +38,10 @@ describe('tskmod vm', () => {
     [['--machine', 'pdp11', 'true'], '--machine pdp11: there are minimal and q35'],
     [['--memory', '1G', 'true'], '--memory 1G: not a positive number'],
     [['--file', 'a:b', 'true'], '--file a:b: not SRC:DEST with an absolute DEST'],
+    [['--disk', '/dev/null,scsi', 'true'], '--disk /dev/null,scsi: not FILE[,virtio|nvme|none][,ro]'],
+    [['--kvm', 'maybe', 'true'], '--kvm maybe: there are auto and off'],
+    [['--initrd', 'i', 'true'], '--initrd and a command: an initramfs of its own runs what it wants'],
+    [['--run', 'a', 'b'], '--run and a command: one of them'],
     [['--frob', 'true'], "tskmod vm: unrecognized option '--frob'"],
   ])('refuses %j with 126', async (argv, message) => {
     const errors: string[] = [];
