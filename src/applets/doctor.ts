@@ -8,11 +8,13 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'dirname', short: 'd', argument: 'required' },
   { long: 'set-version', short: 'S', argument: 'required' },
+  MODULES_OPTION,
   { long: 'config', short: 'C', argument: 'required' },
   { long: 'root', argument: 'required' },
   { long: 'json' },
@@ -29,6 +31,8 @@ that begin with "try:" hold a command that may help.
 
   -d, --dirname=DIR      modules are in DIR/lib/modules
   -S, --set-version=REL  modules of kernel release REL, not of this kernel
+      --modules=PATH     modules are in PATH: an image, or a directory;
+                         repeated, later ones are laid over earlier ones
   -C, --config=PATH      read this file or directory instead of modprobe.d;
                          may be repeated
       --root=DIR         look at the machine below DIR: its modules, its
@@ -55,7 +59,8 @@ export const doctor: Applet = {
     const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
     const directory = withoutSlash(given.get('dirname') ?? given.get('root'));
     const system = open(given, directory, context);
-    const kmod = openKmod(system, configPaths.length === 0 ? {} : { configPaths });
+    const source = await modulesAt(system, modulesIn(options), context.program);
+    const kmod = openKmod(system, { source, ...(configPaths.length === 0 ? {} : { configPaths }) });
     try {
       let status = 0;
       for (const name of operands) {

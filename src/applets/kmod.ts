@@ -4,14 +4,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import { formatStaticNode, parseStaticNodes, STATIC_NODE_FORMATS, type StaticNodeFormat } from '../kmod/static-nodes.ts';
-import { openTree } from '../kmod/tree-source.ts';
-import { errnoByName, errnoText, type System } from '../system.ts';
+import { errnoByName, errnoText } from '../system.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { kmodList } from './lsmod.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 
 /** A tool by its name (`modprobe`), or undefined: the table is the command line's. */
 export type FindTool = (name: string) => Promise<Applet> | undefined;
@@ -19,6 +20,7 @@ export type FindTool = (name: string) => Promise<Applet> | undefined;
 const OPTIONS: readonly OptionSpec[] = [{ long: 'help', short: 'h' }, { long: 'version', short: 'V' }];
 
 const STATIC_NODES_OPTIONS: readonly OptionSpec[] = [
+  MODULES_OPTION,
   { long: 'format', short: 'f', argument: 'required' },
   { long: 'output', short: 'o', argument: 'required' },
   { long: 'json' },
@@ -49,6 +51,8 @@ Print the device nodes that load a module when they are opened, of this kernel.
                        tmpfiles: for systemd-tmpfiles, tmpfiles.d(5)
                        devname: as modules.devname has them
   -o, --output=FILE    write to FILE
+      --modules=PATH   modules are in PATH: an image, or a directory; repeated,
+                       later ones are laid over earlier ones
       --json           one JSON object a node and line (docs/json.md)
   -h, --help
 `;
@@ -91,7 +95,7 @@ function say(text: string, context: AppletContext): number {
   return 0;
 }
 
-function staticNodes(argv: readonly string[], context: AppletContext): number {
+async function staticNodes(argv: readonly string[], context: AppletContext): Promise<number> {
   const { options } = getopt(argv, STATIC_NODES_OPTIONS, 'static-nodes', { stopAtOperand: true });
   const given = new Map(options.map(({ name, value }) => [name, value]));
   if (given.has('help')) return say(STATIC_NODES_HELP, context);
@@ -102,13 +106,13 @@ function staticNodes(argv: readonly string[], context: AppletContext): number {
     context.stdout(STATIC_NODES_HELP);
     return 1;
   }
-  return printStaticNodes(context.openSystem({}), context, { format, output: given.get('output'), json: given.has('json') });
+  const system = context.openSystem({});
+  return printStaticNodes(await modulesAt(system, modulesIn(options), context.program), context, { format, output: given.get('output'), json: given.has('json') });
 }
 
 type StaticNodesRequest = { readonly format: StaticNodeFormat; readonly output: string | undefined; readonly json: boolean };
 
-function printStaticNodes(system: System, context: AppletContext, { format, output, json }: StaticNodesRequest): number {
-  const source = openTree(system);
+function printStaticNodes(source: ModuleSource, context: AppletContext, { format, output, json }: StaticNodesRequest): number {
   const file = source.resolve('modules.devname');
   let bytes: Uint8Array | undefined;
   try {

@@ -5,18 +5,19 @@ import { resolve } from 'node:path';
 import type { Finding, Severity } from '../kmod/lint-finding.ts';
 import { placeOf } from '../kmod/lint-finding.ts';
 import { lint as lintConfig, type LintReport } from '../kmod/lint.ts';
-import { openTree } from '../kmod/tree-source.ts';
 import { UsageError } from '../errors.ts';
 import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'config', short: 'C', argument: 'required' },
   { long: 'dirname', short: 'd', argument: 'required' },
   { long: 'set-version', short: 'S', argument: 'required' },
+  MODULES_OPTION,
   { long: 'depmod-config', argument: 'required' },
   { long: 'root', argument: 'required' },
   { long: 'json' },
@@ -36,6 +37,8 @@ are skipped, overrides of nothing.
       --depmod-config=PATH the same in place of the directories of depmod.d
   -d, --dirname=DIR        modules are in DIR/lib/modules
   -S, --set-version=REL    modules of kernel release REL, not of this kernel
+      --modules=PATH       modules are in PATH: an image, or a directory;
+                           repeated, later ones are laid over earlier ones
       --root=DIR           all of a machine that looks like / in DIR: its
                            configuration, modules and kernel command line
       --json               one JSON object (docs/json.md)
@@ -68,7 +71,7 @@ export const lint: Applet = {
       ...(release === undefined ? {} : { release }),
     });
     const depmodPaths = options.filter(({ name }) => name === 'depmod-config').map(({ value }) => value);
-    const report = await lintConfig(system, openTree(system), {
+    const report = await lintConfig(system, await modulesAt(system, modulesIn(options), context.program), {
       configPaths: configPaths.length > 0 ? configPaths : undefined, depmodPaths: depmodPaths.length > 0 ? depmodPaths : undefined,
     });
     context.stdout(last.has('json') ? jsonLine('lint', { release: system.release, ...report }) : formatReport(report));

@@ -19,7 +19,7 @@ import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
 import { formatInfo, formatSubject, infoObject, isAboutFile, type ModinfoSubject } from './modinfo-text.ts';
-import { MODULES_OPTION, modulesAt } from './modules-option.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -57,7 +57,8 @@ Where
   -m, --modname            every operand is the name of a module
   -k, --set-version=REL    modules of kernel release REL, not of this kernel
   -b, --basedir=DIR        modules are in DIR/lib/modules
-      --modules=PATH       modules are in PATH: an image, or a directory
+      --modules=PATH       modules are in PATH: an image, or a directory;
+                           repeated, later ones are laid over earlier ones
 
   -V, --version
   -h, --help
@@ -105,7 +106,7 @@ export const modinfo: Applet = {
       ...(release === undefined ? {} : { release }),
     });
     const request: Request = { field, separator: given.has('null') ? '\0' : '\n', byName: given.has('modname'), json: given.has('json'), operands };
-    return new Modinfo(request, context, system, await modulesAt(system, given.get('modules'), context.program)).run();
+    return new Modinfo(request, context, system, await modulesAt(system, modulesIn(options), context.program)).run();
   },
 };
 

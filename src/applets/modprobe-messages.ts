@@ -76,7 +76,8 @@ Where
                           may be repeated
   -d, --dirname=DIR       modules are in DIR/lib/modules
   -S, --set-version=REL   modules of kernel release REL, not of this kernel
-      --modules=PATH      modules are in PATH: an image, or a directory
+      --modules=PATH      modules are in PATH: an image, or a directory;
+                          repeated, later ones are laid over earlier ones
 
 Output
   -s, --syslog            errors go to the system log

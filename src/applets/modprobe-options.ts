@@ -64,7 +64,7 @@ export type ModprobeRequest = {
   readonly config: readonly string[] | undefined;
   readonly dirname: string | undefined;
   /** A directory or an image instead of the tree. */
-  readonly modules: string | undefined;
+  readonly modules: readonly string[] | undefined;
   readonly release: string | undefined;
   readonly operands: readonly string[];
   /** MODPROBE_OPTIONS for the commands that are run: -C, -s, -q and -v go on to them. */
@@ -87,7 +87,7 @@ export function parseModprobe(argv: readonly string[], environment: string | und
     insertFlags: (force || has('force-modversion') ? MODULE_INIT_IGNORE_MODVERSIONS : 0) | (force || has('force-vermagic') ? MODULE_INIT_IGNORE_VERMAGIC : 0),
     waitMs: waitOf(given.get('wait')?.at(-1), program),
     syslog: has('syslog'), quiet: has('quiet'), verbose: has('quiet') ? 0 : given.get('verbose')?.length ?? 0, json: has('json'), strict: has('strict-kmod'),
-    config: given.get('config'), dirname: given.get('dirname')?.at(-1), modules: given.get('modules')?.at(-1), release: given.get('set-version')?.at(-1), operands,
+    config: given.get('config'), dirname: given.get('dirname')?.at(-1), modules: given.get('modules'), release: given.get('set-version')?.at(-1), operands,
     childOptions: (environment ?? '') + options.flatMap(({ name, value }) => forwarded(name, value)).map((option) => ` ${option}`).join(''),
   };
 }

@@ -12,7 +12,7 @@ import type { Applet } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
-import { modulesAt, MODULES_OPTION } from './modules-option.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -70,7 +70,7 @@ export const probeApplet: Applet = {
     }
     if (found === undefined) return fail('libblkid cannot probe it (is libblkid.so.1 installed?)');
     const values = Object.fromEntries(found.map(({ name, safe }) => [name, safe]));
-    const source = await modulesAt(system, given.get('modules'), program);
+    const source = await modulesAt(system, modulesIn(options), program);
     const kmod = openKmod(system, { source });
     try {
       const mount = mountAnswer(system, kmod, values);

@@ -7,12 +7,13 @@ import { moduleNameOfPath, normalizeModuleName } from '../kmod/alias.ts';
 import { LiveModules } from '../kmod/live.ts';
 import { readHolders } from '../kmod/loaded.ts';
 import { ModuleDb } from '../kmod/module-db.ts';
-import { openTree } from '../kmod/tree-source.ts';
+import type { ModuleSource } from '../kmod/module-source.ts';
 import { describeErrno, type Errno, errnoByName, errnoName, O_NONBLOCK, O_TRUNC, type System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
@@ -20,6 +21,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'force', short: 'f' },
   { long: 'syslog', short: 's' },
   { long: 'verbose', short: 'v' },
+  MODULES_OPTION,
   { long: 'json' },
   { long: 'version', short: 'V' },
   { long: 'help', short: 'h' },
@@ -32,6 +34,8 @@ Remove modules from the kernel. MODULE is a name, or a module file, which stands
                    (needs CONFIG_MODULE_FORCE_UNLOAD)
   -s, --syslog     errors go to the system log
   -v, --verbose    say what was removed
+      --modules=PATH
+                   what is built in is asked of PATH, as modprobe's --modules
       --json       one JSON object a module and line (docs/json.md)
   -V, --version
   -h, --help
@@ -56,14 +60,14 @@ export const rmmod: Applet = {
     const given = new Set(options.map(({ name }) => name));
     if (answersHelp(given, HELP, context)) return 0;
     return removeAll(operands, context, {
-      force: given.has('force'), syslog: given.has('syslog'), verbose: given.has('verbose'), json: given.has('json'),
+      force: given.has('force'), syslog: given.has('syslog'), verbose: given.has('verbose'), json: given.has('json'), modules: modulesIn(options),
     });
   },
 };
 
-type Options = { readonly force: boolean; readonly syslog: boolean; readonly verbose: boolean; readonly json: boolean };
+type Options = { readonly force: boolean; readonly syslog: boolean; readonly verbose: boolean; readonly json: boolean; readonly modules: readonly string[] | undefined };
 
-async function removeAll(operands: readonly string[], context: AppletContext, { force, syslog, verbose, json }: Options): Promise<number> {
+async function removeAll(operands: readonly string[], context: AppletContext, { force, syslog, verbose, json, modules }: Options): Promise<number> {
   let write = (line: string): void => context.stderr(line);
   const log = stderrLog({ program: context.program, level: verbose ? 'info' : 'warn', write: (line) => write(line) });
   const system = context.openSystem({ log });
@@ -73,7 +77,7 @@ async function removeAll(operands: readonly string[], context: AppletContext, { 
     say('missing module name.');
     return 1;
   }
-  const remover = new Remover(system, force);
+  const remover = new Remover(system, await modulesAt(system, modules, context.program), force);
   let status = 0;
   for (const operand of operands) {
     const { messages, ...removal } = await remover.remove(operand);
@@ -91,11 +95,11 @@ class Remover {
   readonly #live: LiveModules;
   readonly #db: ModuleDb;
 
-  constructor(system: System, force: boolean) {
+  constructor(system: System, source: ModuleSource, force: boolean) {
     this.#system = system;
     this.#force = force;
     this.#live = new LiveModules(system);
-    this.#db = new ModuleDb(openTree(system), system.log);
+    this.#db = new ModuleDb(source, system.log);
   }
 
   async remove(operand: string): Promise<Removal> {

@@ -1,9 +1,12 @@
 // tsudevd at work: puts the daemon together as its options ask, tells its starter, reloads, and ends it.
 
+import { resolve } from 'node:path';
+
 import { messageOf } from '../errors.ts';
 import { configDirectories } from '../kmod/config-files.ts';
 import type { Kmod } from '../kmod/kmod.ts';
-import type { ModuleSource } from '../kmod/module-source.ts';
+import { hasIndexes } from '../kmod/module-source.ts';
+import type { ReopenedSource } from '../kmod/reopened-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
 import { parseGoal } from '../udev/goal.ts';
@@ -39,7 +42,7 @@ export type UdevdRun = {
   readonly command: UdevdCommand;
   readonly context: AppletContext;
   readonly system: System;
-  readonly source: ModuleSource;
+  readonly source: ReopenedSource;
   readonly kmod: UdevdKmod;
   readonly progress: Progress;
   /** For `control --log-level`. */
@@ -218,6 +221,11 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
       return udevd;
     },
     async reload() {
+      try {
+        await source.reopen();
+      } catch (error) {
+        system.log.error({ code: 'modules-not-reopened', message: `${messageOf(error)}; the modules of before stay in use` });
+      }
       requests.reload();
       await rules?.reload();
     },
@@ -225,10 +233,18 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
 }
 
 async function watchOrWarn({ system, source, command }: UdevdRun, onChange: (path: string) => void): Promise<ConfigWatch | undefined> {
-  const directories = [...command.configPaths ?? configDirectories(system), ...(command.noRules ? [] : rulesDirectories(system))];
+  const configuration = [...command.configPaths ?? configDirectories(system), ...(command.noRules ? [] : rulesDirectories(system))];
+  const layers = source.layers ?? [source];
+  const trees = layers.filter(({ kind }) => kind === 'tree');
+  // A directory of modules alone is small, and there is no index whose change would tell.
+  const loose = source.layers ? trees.filter((tree) => !hasIndexes(tree)).map(({ name }) => resolve(name)) : [];
   try {
-    // An image is one file: another one is there only for who opens it anew.
-    return await watchConfig(system, { directories, onChange, ...(source.kind === 'tree' ? { indexDirectory: source.name } : {}) });
+    return await watchConfig(system, {
+      directories: [...configuration, ...loose],
+      indexDirectories: trees.map(({ name }) => resolve(name)).filter((name) => !loose.includes(name)),
+      files: layers.flatMap(({ file }) => (file === undefined ? [] : resolve(file))),
+      onChange,
+    });
   } catch (error) {
     system.log.warn({ code: 'watch-failed', message: `cannot watch the configuration: ${messageOf(error)}; send SIGHUP after a change` });
     return undefined;

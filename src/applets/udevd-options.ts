@@ -13,7 +13,7 @@ export type UdevdCommand = {
   readonly json: boolean;
   readonly root: string | undefined;
   readonly sysfs: string | undefined;
-  readonly modules: string | undefined;
+  readonly modules: readonly string[] | undefined;
   readonly release: string | undefined;
   readonly configPaths: readonly string[] | undefined;
   readonly readyFd: number | undefined;
@@ -109,7 +109,8 @@ Modes (the default is to stay and listen):
 Where to look:
       --root DIR           A directory that looks like /: all of the following are below it
       --sysfs DIR          Read DIR instead of /sys
-      --modules PATH       Modules are in PATH: an image, or a directory (as modprobe's)
+      --modules PATH       Modules are in PATH: an image, or a directory (as modprobe's);
+                           repeated, later ones are laid over earlier ones
   -S, --release RELEASE    The kernel release whose modules are meant, not uname -r
   -C, --config PATH        Read this file or directory instead of modprobe.d; may be repeated
 
@@ -185,7 +186,7 @@ export function parseUdevdCommand(argv: readonly string[], program: string): Ude
     json: has('json'),
     root: last('root'),
     sysfs: last('sysfs'),
-    modules: last('modules'),
+    modules: has('modules') ? all('modules') : undefined,
     release: last('release'),
     configPaths: has('config') ? all('config') : undefined,
     // 0 to 2 are the standard streams.

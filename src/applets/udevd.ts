@@ -7,6 +7,7 @@ import { messageOf } from '../errors.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import type { KmodOptions } from '../kmod/kmod.ts';
 import type { ModuleSource } from '../kmod/module-source.ts';
+import { openReopened } from '../kmod/reopened-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import { coldplug, planColdplug } from '../udev/coldplug.ts';
 import { openNotifier } from '../udev/notify.ts';
@@ -49,7 +50,7 @@ export async function runUdevd(argv: readonly string[], context: AppletContext, 
   let level = command.logLevel;
   const system = openSystemFor(command, context, progress, () => level);
   const needsModules = command.noRules || command.mode === 'dry-run';
-  const source = await modulesAt(system, command.modules, context.program);
+  const source = await openReopened(() => modulesAt(system, command.modules, context.program));
   const hasModules = hasIndexes(source, system, needsModules ? 'error' : 'warn');
   if (needsModules && !hasModules) return 1;
   const kmod = !hasModules ? noModules : open(system, { source, configPaths: command.configPaths, ...(command.jobs === undefined ? {} : { jobs: command.jobs }) });
@@ -67,6 +68,7 @@ export async function runUdevd(argv: readonly string[], context: AppletContext, 
     return 1;
   } finally {
     await kmod.close();
+    source.close();
   }
 }
 
@@ -93,7 +95,7 @@ function openSystemFor(command: UdevdCommand, context: AppletContext, progress: 
 /** Says what is missing and what to do, when there are no modules with an index. */
 function hasIndexes(tree: ModuleSource, system: System, severity: 'error' | 'warn'): boolean {
   if (tree.exists('modules.alias.bin') || tree.exists('modules.alias')) return true;
-  if (tree.kind === 'image' || tree.exists('.')) {
+  if (tree.kind !== 'tree' || tree.exists('.')) {
     system.log[severity]({ code: 'no-index', message: `${tree.name} has no modules.alias: run depmod ${system.release}` });
     return false;
   }

@@ -10,6 +10,7 @@ import { configDirectories, type ConfigFile, listFiles, readText } from './confi
 import type { CacheKey } from './depmod-cache.ts';
 import { CacheFile } from './depmod-cache-file.ts';
 import { type DepmodConfig, parseDepmodConfig } from './depmod-config.ts';
+import { depmodData, linkModules } from './depmod-data.ts';
 import { type FormatJob, sharedFiles } from './depmod-format.ts';
 import { orderModules } from './depmod-order.ts';
 import { DepmodError, readInput, writeOutputs } from './depmod-output.ts';
@@ -17,9 +18,8 @@ import type { ModulePath } from './depmod-priority.ts';
 import { DepmodReader } from './depmod-reader.ts';
 import { bytesOf, hasNewerModule, reasonOf, scanModules } from './depmod-scan.ts';
 import { type OutputInput, signaturesOf } from './depmod-signature.ts';
-import { sortDependencies } from './depmod-sort.ts';
 import { DepmodSymbols, type SymbolProblem } from './depmod-symbols.ts';
-import { DEPMOD_FILES, type DepmodData, type DepmodFile } from './depmod-write.ts';
+import { DEPMOD_FILES, type DepmodFile } from './depmod-write.ts';
 import type { IndexLayout } from './index-build.ts';
 import type { ModuleFacts } from './module-facts.ts';
 import { parseSymvers, parseSystemMap, type SymbolList } from './symvers.ts';
@@ -88,12 +88,9 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
       if (!stays('dependencies') || !stays('symbols')) facts.forEach((fact, index) => fact && symbols.addExports(index, fact));
       const needs = stays('dependencies') ? [] : dependencies(modules, facts, symbols, { ...checks, onNeed: options.onNeed }, system);
       if ('cycles' in needs) return { ...none, outcome: 'cycles', modules: modules.length, cycles: needs.cycles };
-      const data: DepmodData = {
-        modules: modules.map(({ name, relative }, index) => ({ name, path: relative, needs: needs[index] ?? [], facts: facts[index] })),
-        symbols,
-        builtin: readInput(directory, 'modules.builtin'),
-        builtinModinfo: readInput(directory, 'modules.builtin.modinfo'),
-      };
+      const data = depmodData(modules, facts, needs, symbols, {
+        builtin: readInput(directory, 'modules.builtin'), builtinModinfo: readInput(directory, 'modules.builtin.modinfo'),
+      });
       const made = new Map(await finish?.(data, DEPMOD_FILES.filter((file) => file.input === 'dependencies' && !reuse?.current.has(file))));
       writeOutputs(data, {
         directory, outdir, layout, warnDuplicates, print, made,
@@ -149,17 +146,14 @@ function dependencies(
 ): readonly (readonly number[])[] | { readonly cycles: readonly (readonly string[])[] } {
   const { onNeed } = checks;
   const pathOf = (index: number) => modules[index]?.path ?? '';
-  const direct = facts.map((fact, index) => {
-    if (!fact) return [];
+  const linked = linkModules(modules, facts, (fact, index) => {
     const onOwner = onNeed && ((owner: number, symbol: string) => onNeed(pathOf(index), symbol, pathOf(owner)));
     return symbols.needs(fact, checks.unknown ? reportOf(pathOf(index), checks, system) : undefined, onOwner);
   });
-  const sorted = sortDependencies(direct);
-  if (sorted.kind === 'sorted') return sorted.needs;
-  const cycles = sorted.cycles.map((cycle) => cycle.map((index) => modules[index]?.name ?? ''));
-  for (const cycle of cycles) say(system, `Cycle detected: ${[...cycle, cycle[0]].join(' -> ')}`);
-  say(system, `Found ${sorted.count} modules in dependency cycles!`);
-  return { cycles };
+  if (linked.kind === 'linked') return linked.needs;
+  for (const cycle of linked.cycles) say(system, `Cycle detected: ${[...cycle, cycle[0]].join(' -> ')}`);
+  say(system, `Found ${linked.count} modules in dependency cycles!`);
+  return { cycles: linked.cycles };
 }
 
 function isUpToDate(directory: string, outdir: string, system: System): boolean {

@@ -12,6 +12,7 @@ import type { Kmod } from './kmod.ts';
 import type { Match } from './lookup.ts';
 import { ModuleDb } from './module-db.ts';
 import { nearNames } from './near-names.ts';
+import { hasIndexes } from './module-source.ts';
 import { openTreeDirectory } from './tree-source.ts';
 
 /** What is diagnosed. */
@@ -36,7 +37,7 @@ const MODULE_FILE = /\.ko(?:\.(?:gz|xz|zst))?$/;
 export function treeFindings(target: string, tree: DiagnosedTree): Finding[] {
   const { system, kmod, running } = tree;
   const { name, release } = kmod.source;
-  if (!existsSync(name)) {
+  if (kmod.source.kind === 'tree' && !existsSync(name)) {
     const others = otherReleases(tree);
     return [{
       kind: 'no-tree', level: 'problem',
@@ -49,7 +50,7 @@ export function treeFindings(target: string, tree: DiagnosedTree): Finding[] {
       ...(others.length === 0 ? {} : { propose: running ? 'reboot' : `ls ${join(name, '..')}` }),
     }];
   }
-  if (hasIndexes(tree)) return [];
+  if (hasIndexes(kmod.source)) return [];
   return [{
     kind: 'no-indexes', level: 'problem', text: `there are no indexes in ${name}: nothing in it is found by name`,
     evidence: [`${kmod.source.resolve('modules.dep')} does not exist`, ...filesOf(target, tree).map((file) => `${file} does`)], propose: depmodCommand(tree, system.release),
@@ -71,6 +72,8 @@ export function indexFindings({ module, alias, reason }: Match, tree: DiagnosedT
     }
     return unknownFindings(module, tree);
   }
+  // An image has its indexes from the same time, and merged ones are never old.
+  if (kmod.source.kind !== 'tree') return [];
   const file = kmod.source.resolve(path);
   const changed = timeOf(file);
   const indexed = Math.max(timeOf(kmod.source.resolve('modules.dep.bin')) ?? 0, timeOf(kmod.source.resolve('modules.dep')) ?? 0);
@@ -85,11 +88,11 @@ export function indexFindings({ module, alias, reason }: Match, tree: DiagnosedT
 export function unknownFindings(target: string, tree: DiagnosedTree): Finding[] {
   const { kmod } = tree;
   const { release } = kmod.source;
-  if (!existsSync(kmod.source.name)) return [];
+  if (kmod.source.kind === 'tree' && !existsSync(kmod.source.name)) return [];
   const name = normalizeModuleName(target);
   const own = filesOf(target, tree);
   if (own.length > 0) {
-    if (!hasIndexes(tree)) return [];
+    if (!hasIndexes(kmod.source)) return [];
     return [{
       kind: 'stale-index', level: 'problem', module: name, text: `${name} is there, and the indexes do not know it: they are older, or depmod left it out`,
       evidence: own, propose: depmodCommand(tree, release),
@@ -125,10 +128,6 @@ function otherReleases({ system, kmod }: DiagnosedTree): string[] {
 
 const MODULE_DIRECTORIES = ['lib/modules', 'usr/lib/modules'];
 
-function hasIndexes({ kmod }: DiagnosedTree): boolean {
-  return ['modules.dep.bin', 'modules.dep'].some((index) => existsSync(kmod.source.resolve(index)));
-}
-
 /** Files of that name in the tree, as people see them. */
 function filesOf(target: string, tree: DiagnosedTree): string[] {
   const name = normalizeModuleName(target);
@@ -154,6 +153,7 @@ function builtinNames({ kmod }: DiagnosedTree): string[] {
 
 /** Paths of module files below the tree. Links to directories (`build`, `source`) are not followed. */
 function moduleFiles({ system, kmod }: DiagnosedTree): string[] {
+  if (kmod.source.kind !== 'tree') return kmod.facts.db.modules().flatMap(({ module }) => kmod.facts.db.dependencies(module)?.path ?? []);
   const files: string[] = [];
   const pending = [{ path: '', depth: 0 }];
   for (let next = pending.pop(); next && files.length < MAX_TREE_FILES; next = pending.pop()) {

@@ -7,6 +7,7 @@ import { errnoByName, errnoText, type System } from '../system.ts';
 import { type Compression, compressionOf, decompress, MAX_MODULE_SIZE } from './compression.ts';
 import { ElfFile } from './elf.ts';
 import { FactsEncoder } from './module-facts.ts';
+import type { ModuleFile } from './module-source.ts';
 import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { keepsXzClaim, readXzClaim } from './xz.ts';
 
@@ -47,7 +48,7 @@ export class FactsReader {
     try {
       const fd = openSync(path, 'r');
       try {
-        return await this.#readOpen(fd, path);
+        return await this.#readOpen(fstatSync(fd).size, (bytes, start, end) => readExactly(fd, bytes, start, end, path), path);
       } finally {
         closeSync(fd);
       }
@@ -56,14 +57,27 @@ export class FactsReader {
     }
   }
 
-  async #readOpen(fd: number, path: string): Promise<ReadOutcome> {
-    const { size } = fstatSync(fd);
+  /** The same of a file that a source opens. */
+  async readFile(open: () => ModuleFile, path: string): Promise<ReadOutcome> {
+    try {
+      const file = open();
+      try {
+        return await this.#readOpen(file.size, (bytes, start, end) => readPart(file, bytes, start, end), path);
+      } finally {
+        file.close();
+      }
+    } catch (error) {
+      return failureOf(error);
+    }
+  }
+
+  async #readOpen(size: number, read: (bytes: Uint8Array, start: number, end: number) => void, path: string): Promise<ReadOutcome> {
     if (size < SHORTEST) return { failure: 'Invalid argument', detail: `${path}: ${size} bytes are no module` };
     if (size > MAX_MODULE_SIZE) throw new LimitError({ file: path, limit: 'limit of bytes of a module', maximum: MAX_MODULE_SIZE, actual: size });
     const bytes = this.#reserve(size);
     let tail = size;
     const fill = (start: number, end: number) => {
-      if (start < tail) readExactly(fd, bytes, start, Math.min(end, tail), path);
+      if (start < tail) read(bytes, start, Math.min(end, tail));
     };
     const head = Math.min(size, size <= SMALL_FILE ? size : ELF_HEAD);
     fill(0, head);
@@ -114,6 +128,12 @@ function readExactly(fd: number, bytes: Uint8Array, start: number, end: number, 
     if (got === 0) throw new FormatError({ file: path, offset: at, expected: 'more of the file', actual: 'its end' });
     at += got;
   }
+}
+
+function readPart(file: ModuleFile, bytes: Uint8Array, start: number, end: number): void {
+  const part = file.read(start, end - start);
+  if (part.length < end - start) throw new FormatError({ file: file.path, offset: start + part.length, expected: 'more of the file', actual: 'its end' });
+  bytes.set(part, start);
 }
 
 function failureOf(error: unknown): ReadOutcome {

@@ -35,7 +35,7 @@ export class ImageReader {
 
   constructor(system: System, { jobs = availableParallelism() + 1, source }: ImageReaderOptions = {}) {
     this.#system = system;
-    this.#source = source?.kind === 'image' ? source : undefined;
+    this.#source = source?.kind === 'tree' ? undefined : source;
     this.#free = Array.from({ length: jobs }, () => ({ input: Buffer.alloc(0), output: Buffer.alloc(0) }));
   }
 

@@ -4,16 +4,17 @@ import { SystemError, UnsupportedError } from '../errors.ts';
 import type { ByteSource } from '../image/byte-source.ts';
 import { imageFormatOf, openImage } from '../image/detect.ts';
 import { openFileSource } from '../image/file-source.ts';
-import { type ImageEntry, type ImageTree, resolve as resolveInside } from '../image/image-tree.ts';
+import { type ImageEntry, type ImageTree, resolve as resolveInside, walk } from '../image/image-tree.ts';
 import { describeErrno, errnoByName, type System } from '../system.ts';
 import { compressedEnd } from './compressed-end.ts';
 import { decompress } from './compression.ts';
+import { isModuleFile } from './depmod-priority.ts';
 import type { IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
 import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { openModuleFile, placesOf } from './tree-source.ts';
 
 /** What a directory of modules has at least one of. */
-const TREE_FILES = ['modules.dep', 'modules.dep.bin', 'modules.order', 'kernel'];
+const TREE_FILES = ['modules.dep', 'modules.dep.bin', 'modules.order', 'kernel', 'updates', 'extra'];
 
 /**
  * The tree of a release inside the image at `path`: below lib/modules or usr/lib/modules where it is a root file system, as RELEASE where it is
@@ -38,6 +39,7 @@ class ImageSource implements ModuleSource {
   readonly kind = 'image';
   readonly release: string;
   readonly name: string;
+  readonly file: string;
   readonly close: () => void;
   readonly #tree: ImageTree;
   /** In the image, '' or with a slash at its end. */
@@ -45,6 +47,7 @@ class ImageSource implements ModuleSource {
 
   constructor(tree: ImageTree, path: string, release: string, directory: string, close: () => void) {
     this.release = release;
+    this.file = path;
     this.close = close;
     this.#tree = tree;
     this.#prefix = directory === '' ? '' : `${directory}/`;
@@ -77,6 +80,10 @@ class ImageSource implements ModuleSource {
 
   resolve(path: string): string {
     return path.startsWith('/') ? path : `${this.name}/${path}`;
+  }
+
+  modulePaths(): readonly string[] {
+    return [...walk(this.#tree, this.#prefix.slice(0, -1))].flatMap(({ kind, path }) => (kind === 'file' && isModuleFile(path) ? path.slice(this.#prefix.length) : []));
   }
 
   exists(path: string): boolean {
@@ -112,7 +119,7 @@ class ImageSource implements ModuleSource {
 
 /** Where the release is in the image. */
 function directoryOf(tree: ImageTree, path: string, release: string): string {
-  const isTree = (directory: string) => TREE_FILES.some((name) => resolveInside(tree, `${directory}/${name}`) !== undefined);
+  const isTree = (directory: string) => TREE_FILES.some((name) => resolveInside(tree, `${directory}/${name}`) !== undefined) || tree.list(directory)?.some(isModuleFile) === true;
   const found = [...placesOf(release), ''].find(isTree);
   if (found !== undefined) return found;
   const others = ['lib/modules', 'usr/lib/modules', ''].flatMap((directory) => tree.list(directory)?.filter((name) => isTree(directory === '' ? name : `${directory}/${name}`)) ?? []);

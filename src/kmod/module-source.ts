@@ -33,7 +33,7 @@ export interface IndexReader {
 
 /** A place that holds the modules of one kernel release. */
 export interface ModuleSource {
-  readonly kind: 'tree' | 'image';
+  readonly kind: 'tree' | 'image' | 'layers';
   readonly release: string;
   /** What messages call it: the directory of the tree, or the image with the directory inside. */
   readonly name: string;
@@ -48,6 +48,17 @@ export interface ModuleSource {
   exists(path: string): boolean;
   /** Opens the module at a path as `modules.dep` writes it, or as `resolve` gives it. Throws SystemError. */
   open(path: string): ModuleFile;
+  /** The image, where it is one. */
+  readonly file?: string | undefined;
+  /** What it is merged of, base first. */
+  readonly layers?: readonly ModuleSource[] | undefined;
+  /** All module files, below the tree, in no order: of an image, without its indexes. */
+  modulePaths?(): readonly string[];
   /** Gives back what the source keeps open, where it does. */
   close?(): void;
+}
+
+/** Whether its modules are found by name. */
+export function hasIndexes(source: ModuleSource): boolean {
+  return source.exists('modules.dep.bin') || source.exists('modules.dep');
 }

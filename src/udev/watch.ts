@@ -1,7 +1,7 @@
-// The files whose change makes the daemon read its configuration again: modprobe.d, rules, and the module indexes.
+// The files whose change makes the daemon read its configuration again: modprobe.d, rules, the module indexes, and images of modules.
 
-import { statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { statSync, watch as watchDirectory } from 'node:fs';
+import { basename, dirname } from 'node:path';
 
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -12,8 +12,10 @@ export const RELOAD_DEBOUNCE_MS = 300;
 export type WatchOptions = {
   /** Configuration and rules directories; those that are not there yet are noticed when they come. */
   readonly directories: readonly string[];
-  /** The directory of `modules.*`. Nothing below it is watched: a module tree has thousands of directories and files. */
-  readonly indexDirectory?: string;
+  /** Directories of `modules.*`. Nothing below them is watched: a module tree has thousands of directories and files. */
+  readonly indexDirectories?: readonly string[];
+  /** Images of modules. */
+  readonly files?: readonly string[];
   readonly onChange: (path: string) => void;
   /** RELOAD_DEBOUNCE_MS when absent. */
   readonly debounceMs?: number;
@@ -25,13 +27,13 @@ export interface ConfigWatch {
 
 /** Resolves when the watches are set. Calls `onChange` with the last path that changed, after a quiet spell. */
 export async function watchConfig(system: System, options: WatchOptions): Promise<ConfigWatch> {
-  const { directories, indexDirectory, onChange, debounceMs = RELOAD_DEBOUNCE_MS } = options;
+  const { directories, indexDirectories = [], files = [], onChange, debounceMs = RELOAD_DEBOUNCE_MS } = options;
   const { watch } = await import('chokidar');
-  const wanted = indexDirectory === undefined ? directories : [...directories, indexDirectory];
+  const wanted = [...directories, ...indexDirectories];
   const isWatched = (path: string): boolean => (
     wanted.some((directory) => path === directory || directory.startsWith(path === '/' ? path : `${path}/`))
     || directories.some((directory) => path.startsWith(`${directory}/`))
-    || (indexDirectory !== undefined && path.startsWith(`${indexDirectory}/modules.`))
+    || indexDirectories.some((directory) => path.startsWith(`${directory}/modules.`))
   );
   const watcher = watch(wanted.map(nearestDirectory), {
     ignoreInitial: true,
@@ -42,24 +44,32 @@ export async function watchConfig(system: System, options: WatchOptions): Promis
     ignored: (path) => !isWatched(path),
   });
   let timer = new AbortController();
-  watcher.on('all', (_event, path) => {
-    // What is above a directory that is not there yet is only watched to see it come.
-    if (wanted.some((directory) => directory.startsWith(`${path}/`)) && !wanted.includes(path)) return;
+  const note = (path: string): void => {
     timer.abort();
     timer = new AbortController();
     const { signal } = timer;
     void system.clock.sleep(debounceMs, signal).then(() => onChange(path), (error: unknown) => {
       if (!signal.aborted) system.log.error({ code: 'watch-failed', message: messageOf(error) });
     });
+  };
+  watcher.on('all', (_event, path) => {
+    // What is above a directory that is not there yet is only watched to see it come.
+    if (!wanted.some((directory) => directory.startsWith(`${path}/`)) || wanted.includes(path)) note(path);
   });
-  watcher.on('error', (error) => {
+  const warn = (error: unknown): void => {
     system.log.warn({ code: 'watch-failed', message: `watching the configuration: ${messageOf(error)}; send SIGHUP after a change` });
-  });
+  };
+  watcher.on('error', warn);
+  // By the directory: who replaces a file renames another over it, and a watch of the file would stay with the old one.
+  const images = files.map((file) => watchDirectory(dirname(file), { persistent: false }, (_event, name) => {
+    if (name === basename(file)) note(file);
+  }).on('error', warn));
   await new Promise<void>((resolve) => watcher.once('ready', resolve));
-  system.log.debug({ code: 'watching', message: `watching ${wanted.join(', ')}` });
+  system.log.debug({ code: 'watching', message: `watching ${[...wanted, ...files].join(', ')}` });
   return {
     async close() {
       timer.abort();
+      for (const image of images) image.close();
       await watcher.close();
     },
   };

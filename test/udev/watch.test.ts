@@ -1,6 +1,6 @@
 // Watching the configuration: what counts as a change.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -12,6 +12,8 @@ beforeEach(() => {
   root = makeRoot();
   mkdirSync(join(root.path, 'etc/modprobe.d'), { recursive: true });
   mkdirSync(join(root.path, 'modules/kernel'), { recursive: true });
+  mkdirSync(join(root.path, 'boot'), { recursive: true });
+  writeFileSync(join(root.path, 'boot/modules.img'), 'old');
 });
 afterEach(() => root.remove());
 
@@ -20,7 +22,8 @@ async function watching() {
   let report = (_path: string): void => undefined;
   const watch = await watchConfig(testSystem(root.path, { clock: testClock() }), {
     directories: [join(root.path, 'etc/modprobe.d'), join(root.path, 'run/modprobe.d')],
-    indexDirectory: join(root.path, 'modules'),
+    indexDirectories: [join(root.path, 'modules')],
+    files: [join(root.path, 'boot/modules.img')],
     onChange: (path) => report(path.slice(root.path.length + 1)),
   });
   const next = () => new Promise<string>((resolve) => {
@@ -30,6 +33,18 @@ async function watching() {
 }
 
 describe('watchConfig', () => {
+  it('reports an image that was replaced, twice, and none of its neighbours', async () => {
+    const { watch, next } = await watching();
+    for (const content of ['new', 'newer']) {
+      const replaced = next();
+      writeFileSync(join(root.path, 'boot/vmlinuz'), content);
+      writeFileSync(join(root.path, 'boot/.modules.tmp'), content);
+      renameSync(join(root.path, 'boot/.modules.tmp'), join(root.path, 'boot/modules.img'));
+      expect(await replaced).toBe('boot/modules.img');
+    }
+    await watch.close();
+  });
+
   it('reports changes of the configuration and of the indexes, not of the modules', async () => {
     const { watch, next } = await watching();
     const config = next();
