@@ -70,6 +70,14 @@ export class IndexWalk {
       for (;; offset++) {
         const code = offset < limit ? bytes[offset] ?? 0 : index.stringByte(offset);
         if (code === 0) break;
+        // By far most steps: one position, which takes one letter or does not.
+        if (size === 1 && !this.isOpen && !isSpecial(code)) {
+          const position = this.sets[base] ?? 0;
+          if (this.key[position] !== code) return;
+          this.sets[base] = position + 1;
+          this.put(code);
+          continue;
+        }
         const next = code === STAR && offset + 1 < limit ? bytes[offset + 1] ?? 0 : STAR;
         if (!this.isOpen && !isSpecial(next) && (next !== 0 || !(reference & NODE_CHILDS))) {
           wild = true;
@@ -105,12 +113,17 @@ export class IndexWalk {
     const code = this.key[position] ?? 0;
     if (code === STAR || code === QUESTION || code === OPEN) return;
     if (code !== BACKSLASH) this.descend(children, code, base, size, false, depth);
-    this.descend(children, BACKSLASH, base, size, true, depth);
+    if (index.firstChild(children) <= BACKSLASH && index.lastChild(children) >= BACKSLASH) this.descend(children, BACKSLASH, base, size, true, depth);
   }
 
   /** The three that begin a wildcard and are taken before anything else. */
   private descendWild(children: number, base: number, size: number, depth: number): void {
-    this.descend(children, STAR, base, size, true, depth);
+    const { index } = this;
+    const first = index.firstChild(children);
+    const last = index.lastChild(children);
+    // Most nodes have letters and digits only: to see that here is cheaper than three calls.
+    if (first <= STAR && last >= STAR) this.descend(children, STAR, base, size, true, depth);
+    if (first > OPEN || last < QUESTION) return;
     this.descend(children, QUESTION, base, size, true, depth);
     this.descend(children, OPEN, base, size, true, depth);
   }
@@ -132,7 +145,12 @@ export class IndexWalk {
 
   /** The same for one position: it takes one letter, or what begins a wildcard. */
   private walkOne(children: number, base: number, depth: number): void {
+    const { index } = this;
     const letter = this.key[this.sets[base] ?? 0] ?? 0;
+    if (index.firstChild(children) > BACKSLASH || index.lastChild(children) < STAR) {
+      if (letter !== 0) this.descend(children, letter, base, 1, true, depth);
+      return;
+    }
     let isDone = letter === 0;
     for (let i = 0; i < SPECIAL.length; i++) {
       const special = SPECIAL[i] ?? 0;

@@ -74,7 +74,7 @@ modinfo_path() { find /lib/modules -name "$1.ko*"; }
 mkdir -p /etc/modprobe.d; conf=/etc/modprobe.d/a.conf
 ${names.map((name) => `
 rm -f $conf; for m in xfs dummy ifb tun libcrc32c crc32c_generic; do [ ! -d /sys/module/$m ] || busybox rmmod $m; done
-{ ${STEPS[name]}; } > /tmp/out 2>&1; printf '== ${name} %d\\n' $? >> /tmp/${file}; cat /tmp/out >> /tmp/${file}
+echo '${file}: ${name}'; { ${STEPS[name]}; } > /tmp/out 2>&1; printf '== ${name} %d\\n' $? >> /tmp/${file}; cat /tmp/out >> /tmp/${file}
 `).join('')}
 vmctl put /tmp/${file}
 `;
@@ -122,6 +122,8 @@ describe.each(['6.12', '6.1'])('the tools of kmod on %s', (series) => {
       'for t in insmod rmmod lsmod kmod; do ln -s modprobe /kmod/$t; done; PATH=/kmod:$PATH', script('kmod30', names),
       tools('/tools34', (tool) => kmod34Command(IN_GUEST, tool).join(' ')), script('kmod34', names),
     ].join('\n'), { files, ...LONG });
+    // What was asked last is on the console when a guest hangs.
+    for (const { exitCode, console } of [ours, theirs]) expect(exitCode, console.slice(-2000)).toBe(0);
     const [own, kmod30, kmod34] = [parse(ours.files.get('ours')), parse(theirs.files.get('kmod30')), parse(theirs.files.get('kmod34'))];
     expect(Object.keys(own)).toEqual(names);
     expect(pick(own, OTHERWISE)).toEqual(pick(OTHERWISE, own));
