@@ -2,7 +2,7 @@
 
 import { writeSync } from 'node:fs';
 
-import type { Applet, AppletContext, Signal } from './applets/applet.ts';
+import type { Applet, AppletContext, Signal, TerminalInput } from './applets/applet.ts';
 import { codeOf, messageOf, UsageError } from './errors.ts';
 import { openSystem } from './system.ts';
 import { VERSION } from './version.ts';
@@ -123,6 +123,7 @@ function contextFor(program: string): AppletContext {
     },
     env: process.env,
     openSystem,
+    terminal: () => (isTty(0) ? terminalInput(process.stdin, process.stdout) : undefined),
     signals(handlers) {
       const entries = Object.entries(handlers) as [Signal, () => void][];
       for (const [signal, handler] of entries) process.on(signal, handler);
@@ -130,6 +131,16 @@ function contextFor(program: string): AppletContext {
         for (const [signal, handler] of entries) process.off(signal, handler);
       };
     },
+  };
+}
+
+function terminalInput(input: NodeJS.ReadStream, output: NodeJS.WriteStream): TerminalInput {
+  return {
+    raw(onKeys) {
+      input.setRawMode(true).on('data', onKeys).resume();
+      return () => void input.off('data', onKeys).setRawMode(false).pause();
+    },
+    size: [output.columns ?? 80, output.rows ?? 24],
   };
 }
 

@@ -4,6 +4,14 @@ import type { System, SystemOptions } from '../system.ts';
 
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
 
+/** A terminal that somebody types at. */
+export interface TerminalInput {
+  /** Every key as it is typed, Ctrl-C too, until the returned function is called. */
+  raw(onKeys: (bytes: Uint8Array) => void): () => void;
+  /** Columns and rows of what shows the answers. */
+  readonly size: readonly [columns: number, rows: number];
+}
+
 /** All that an applet touches of the process it runs in. */
 export interface AppletContext {
   /** The name it was called by, as its messages print it. */
@@ -13,6 +21,8 @@ export interface AppletContext {
   readonly isTty: { readonly stdout: boolean; readonly stderr: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   openSystem(options: SystemOptions): System;
+  /** The terminal on standard input; undefined where that is none. */
+  terminal(): TerminalInput | undefined;
   /** Installs handlers; the returned function takes them away again. */
   signals(handlers: Partial<Record<Signal, () => void>>): () => void;
 }

@@ -28,16 +28,20 @@ export const GUEST_TEXTS = {
   '/etc/group': GUEST_GROUPS.map(([name, id]) => `${name}:x:${id}:\n`).join(''),
 };
 
+/** A directory of the host that is mounted in the guest, by 9p. */
+export type GuestShare = { readonly tag: string; readonly target: string };
+
 export type GuestInitOptions = {
   /** The program that the kernel runs for request_module(): the path that kernel.modprobe is set to, '' for none. */
   readonly helper: string;
   readonly environment?: Readonly<Record<string, string>> | undefined;
+  readonly shares?: readonly GuestShare[] | undefined;
   /** Directories of libraries that the dynamic loader does not know by itself. */
   readonly libraryPath?: readonly string[] | undefined;
 };
 
 /** Programs of busybox that the scripts below use. */
-export const BUSYBOX_APPLETS_NEEDED = ['sh', 'mount', 'mkdir', 'stty', 'printf', 'gzip', 'base64', 'ln', 'rm', 'readlink', 'usleep', 'sleep', 'poweroff'];
+export const BUSYBOX_APPLETS_NEEDED = ['sh', 'mount', 'mkdir', 'stty', 'printf', 'gzip', 'base64', 'ln', 'rm', 'readlink', 'usleep', 'setsid', 'sleep', 'poweroff'];
 
 /** The text of /init: mounts what a system has, runs the command, and tells the host its exit code. */
 export function guestInit(options: GuestInitOptions): string {
@@ -56,7 +60,7 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 printf '%s\\n' ${shellQuote(options.helper)} > /proc/sys/kernel/modprobe
-stty -F /dev/ttyS1 115200 raw -echo
+${shareLines(options.shares ?? [])}stty -F /dev/ttyS1 115200 raw -echo
 stty -F /dev/ttyS0 -onlcr
 # Held open to the end: the last close of a serial line resets it.
 exec 3<>/dev/ttyS1
@@ -70,6 +74,22 @@ printf '@exit %d\\n' "$status" >&3
 sleep 10
 poweroff -f
 `;
+}
+
+/** The kernel asks its helper for the modules. */
+function shareLines(shares: readonly GuestShare[]): string {
+  return shares.map(({ tag, target }) => (
+    `mkdir -p ${shellQuote(target)} && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 ${tag} ${shellQuote(target)} || echo ${shellQuote(`vm: ${target} is not mounted`)}\n`
+  )).join('');
+}
+
+/** An interactive shell on the console; its end is the guest's. */
+export function guestShell(columns: number, rows: number, term: string): string {
+  return `stty -F /dev/ttyS0 onlcr rows ${rows} cols ${columns}
+TERM=${shellQuote(term)} setsid -c /bin/sh -i < /dev/ttyS0 > /dev/ttyS0 2>&1
+status=$?
+stty -F /dev/ttyS0 -onlcr
+exit $status`;
 }
 
 /** The script that /init runs. */

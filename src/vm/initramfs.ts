@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 
 import { UnsupportedError, UsageError } from '../errors.ts';
-import { GUEST_COMMAND, GUEST_WRAPPER, guestCommand, guestInit } from './guest-init.ts';
+import { GUEST_COMMAND, GUEST_WRAPPER, guestCommand, guestInit, type GuestShare } from './guest-init.ts';
 import { guestSystemEntries, nodeRuntime } from './guest-system.ts';
 import { directoryEntry, fileEntry, sharedLibraries, textEntry, treeEntries, type GuestEntry } from './guest-tree.ts';
 import type { Kernel } from './kernel.ts';
@@ -32,6 +32,9 @@ export type InitramfsOptions = {
   readonly overlays?: readonly string[] | undefined;
   /** What kernel.modprobe is set to: our modprobe (the default where the bundle is), nothing, or a path in the guest. */
   readonly helper?: 'ours' | 'none' | string | undefined;
+  /** A whole /lib/modules in one file, which the guest has in /boot instead of a tree. */
+  readonly modulesFile?: string | undefined;
+  readonly shares?: readonly GuestShare[] | undefined;
   readonly command: string | readonly string[];
   readonly environment?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -52,15 +55,20 @@ export async function writeInitramfs(path: string, options: InitramfsOptions): P
   const changing = [
     ...own,
     textEntry(GUEST_COMMAND, guestCommand(command), 0o755),
-    textEntry('/init', guestInit({ helper, environment, libraryPath: runtime?.libraryPath }), 0o755),
+    textEntry('/init', guestInit({ helper, environment, shares: options.shares, libraryPath: runtime?.libraryPath }), 0o755),
     ...(await callersEntries(options)),
   ];
   await joinSegments(path, [
-    await cachedSegment(cacheDirectory, 'modules', moduleEntries(kernel, options.modules ?? 'all')),
+    await cachedSegment(cacheDirectory, 'modules', options.modulesFile === undefined ? moduleEntries(kernel, options.modules ?? 'all') : fileOfModules(options.modulesFile, kernel)),
     await cachedSegment(cacheDirectory, 'base', base),
   ]);
   appendSegment(path, changing);
   return statSync(path).size;
+}
+
+function fileOfModules(file: string, { release, image }: Kernel): GuestEntry[] {
+  if (release === undefined) throw new UnsupportedError(`${image}: its release is not known, and the tools look for /boot/modules-RELEASE: call it vmlinuz-RELEASE`);
+  return [fileEntry(file, `/boot/modules-${release}.image`)];
 }
 
 function moduleEntries({ release, modules }: Kernel, wanted: 'all' | readonly string[]): GuestEntry[] {

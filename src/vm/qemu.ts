@@ -6,6 +6,9 @@ export type MachinePreset = 'minimal' | 'q35';
 /** A disk that a device is to be made of: `-device nvme,drive=NAME`. */
 export type Disk = { readonly name: string; readonly file: string; readonly format?: 'raw' | 'qcow2'; readonly readOnly?: boolean };
 
+/** A directory of the host that a guest sees by 9p, under its tag. */
+export type SharedDirectory = { readonly tag: string; readonly directory: string; readonly readOnly: boolean };
+
 export type QemuOptions = {
   readonly machine: MachinePreset;
   /** A bzImage or an ELF vmlinux with a PVH entry point. */
@@ -18,6 +21,7 @@ export type QemuOptions = {
   /** `qemu64,+rdrand` when absent: without rdrand the first getrandom(2) of a guest waits for a second. */
   readonly cpu?: string | undefined;
   readonly disks: readonly Disk[];
+  readonly shares?: readonly SharedDirectory[] | undefined;
   /** `tcg` when absent. */
   readonly accelerator?: 'kvm' | 'tcg' | undefined;
   /** Values of `-device`, after those of the machine. */
@@ -91,6 +95,9 @@ export function qemuArguments(options: QemuOptions): string[] {
     ...(options.qmpSocket === undefined ? [] : ['-qmp', `unix:${escapeCommas(options.qmpSocket)},server=on,wait=off`]),
     ...options.disks.flatMap(({ name, file, format = 'raw', readOnly = false }) => [
       '-blockdev', `driver=${format},node-name=${name}${readOnly ? ',read-only=on' : ''},file.driver=file,file.filename=${escapeCommas(file)}`,
+    ]),
+    ...(options.shares ?? []).flatMap(({ tag, directory, readOnly }) => [
+      '-virtfs', `local,path=${escapeCommas(directory)},mount_tag=${tag},security_model=none,multidevs=remap${readOnly ? ',readonly=on' : ''}`,
     ]),
     ...MACHINES[options.machine].args,
     ...(options.devices ?? []).flatMap((device) => ['-device', device]),

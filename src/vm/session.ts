@@ -39,6 +39,7 @@ export type SessionOptions = {
   readonly mayPowerOff?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onConsole?: ((text: string) => void) | undefined;
+  readonly onConsoleInput?: ((type: (bytes: Uint8Array) => void) => void) | undefined;
   readonly onMark?: ((name: string, ms: number) => void) | undefined;
   readonly onQmpEvent?: ((event: QmpEvent) => void) | undefined;
 };
@@ -98,7 +99,9 @@ export class Session {
     this.child = spawnOwned(file, args);
     this.pid = this.child.pid ?? 0;
     this.control = socketOf(this.child, DESCRIPTORS.control);
-    socketOf(this.child, DESCRIPTORS.console).on('data', (chunk: Buffer) => this.hear(this.decoder.decode(chunk, { stream: true })));
+    const line = socketOf(this.child, DESCRIPTORS.console);
+    options.onConsoleInput?.((bytes) => void line.write(bytes));
+    line.on('data', (chunk: Buffer) => this.hear(this.decoder.decode(chunk, { stream: true })));
     this.control.on('data', (chunk: Buffer) => {
       for (const request of this.parser.push(chunk)) this.serve(request);
     });

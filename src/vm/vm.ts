@@ -28,6 +28,10 @@ export type VmOptions = {
   readonly modules?: 'all' | readonly string[] | undefined;
   /** Path globs that choose modules instead, closed over what they need: `kernel/fs/xfs/*`. */
   readonly include?: readonly string[] | undefined;
+  /** A whole /lib/modules in one file, which the guest has in /boot instead of a tree. */
+  readonly modulesFile?: string | undefined;
+  /** Directories of this machine that the guest mounts, by 9p; it needs the modules 9p and 9pnet_virtio. */
+  readonly shares?: readonly HostShare[] | undefined;
   /** What the guest runs: a script for sh, or a program with its arguments. Nothing when absent: it boots and ends. */
   readonly command?: string | readonly string[] | undefined;
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -70,12 +74,16 @@ export type VmOptions = {
   /** A path for a second QMP server, for other programs. */
   readonly qmpSocket?: string | undefined;
   readonly cacheDirectory?: string | undefined;
+  /** Takes what sends bytes to the console of the guest, as if they were typed there. */
+  readonly onConsoleInput?: ((type: (bytes: Uint8Array) => void) => void) | undefined;
   readonly onConsole?: ((text: string) => void) | undefined;
   readonly onMark?: ((name: string, ms: number) => void) | undefined;
   readonly onQmpEvent?: ((event: QmpEvent) => void) | undefined;
   /** Called with one line before something slow is done. */
   readonly onProgress?: ((line: string) => void) | undefined;
 };
+
+export type HostShare = { readonly directory: string; readonly target: string; readonly readOnly: boolean };
 
 /** `none` gives no device but only the node name `fileN`, N from 0, for one of the caller's. */
 export type GuestDisk = { readonly file: string; readonly bus: 'virtio' | 'nvme' | 'none'; readonly readOnly: boolean };
@@ -121,9 +129,10 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   const image = options.boot === 'bzimage' ? undefined : await extractVmlinux(kernel.image, cacheDirectory);
   const directory = await mkdtemp(join(tmpdir(), 'tskmod-vm-'));
   try {
+    const shares = (options.shares ?? []).map((share, index) => ({ ...share, tag: `share${index}` }));
     const initrd = options.initrd ?? join(directory, 'initrd');
     const initrdSize = options.initrd === undefined
-      ? await writeInitramfs(initrd, { ...options, modules: await chooseModules(options, kernel), kernel, cacheDirectory, command: options.command ?? '' })
+      ? await writeInitramfs(initrd, { ...options, shares, modules: await chooseModules(options, kernel), kernel, cacheDirectory, command: options.command ?? '' })
       : statSync(initrd).size;
     const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize * (options.initrd !== undefined && isCompressed(initrd) ? COMPRESSED_FACTOR : 1));
     const guestDisks = (options.disks ?? []).map((disk, index) => ({ ...disk, name: `file${index}` }));
@@ -133,6 +142,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       append: options.append, cpus: options.cpus, cpu: options.cpu, qmpSocket: options.qmpSocket,
       accelerator: options.kvm === 'auto' && (await kvmWorks(qemu, signal)) ? 'kvm' : 'tcg',
       devices: [...guestDisks.flatMap(diskDevice), ...(options.devices ?? [])],
+      shares,
       extra: options.qemuArguments,
       disks: [...(await makeDisks(machineDisks(machine), directory)), ...guestDisks.map(rawOrQcow2)],
       descriptors: DESCRIPTORS,

@@ -30,6 +30,7 @@ export async function runApplet(applet: Applet, argv: readonly string[], { root,
     isTty: { stdout: false, stderr: false },
     env,
     openSystem: (options) => openSystem({ root, release, native, ...(roots ? { roots } : {}), ...options }),
+    terminal: () => undefined,
     signals: () => () => undefined,
   };
   try {

@@ -53,6 +53,7 @@ function start(argv: readonly string[], options: { kmod?: FakeKmod; native?: Fak
         return native;
       },
     }),
+    terminal: () => undefined,
     signals: (given) => {
       handlers = given;
       return () => {

@@ -8,15 +8,16 @@ describe('parseVmArguments', () => {
   it('reads every option, and leaves those after the command to it', () => {
     const argv = [
       '--kernel', '6.1', '--machine=q35', '--memory', '512', '--smp', '2', '--device', 'a', '--device', 'b', '--file', '/a:b:/c', '--overlay', 'o',
-      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--include', 'kernel/fs/*', '--kvm', 'off', '--disk', '/dev/null,nvme,ro', '--log', 'l', '--json', 'ls', '--color',
+      '--node', 'n', '--helper', 'none', '--append', 'x y', '--bzimage', '--out', 'out', '--timeout', '9', '--qmp', 's', '--kvm', 'off', '--disk', '/dev/null,nvme,ro', '--log', 'l', '--bundle', 'm', '--share', '/usr:/mnt,ro', '--json', 'ls', '--color',
     ];
     expect(parseVmArguments(argv)).toEqual({
       json: true,
       log: 'l',
+      shell: false,
       options: {
-        command: ['ls', '--color'], kernel: '6.1', modulesDirectory: undefined, machine: 'q35', memoryMiB: 512, cpus: 2, devices: ['a', 'b'],
+        command: ['ls', '--color'], kernel: '6.1', modulesDirectory: undefined, modulesFile: 'm', shares: [{ directory: '/usr', target: '/mnt', readOnly: true }], machine: 'q35', memoryMiB: 512, cpus: 2, devices: ['a', 'b'],
         files: [{ source: '/a:b', target: '/c' }], overlays: ['o'], node: 'n', helper: 'none', append: 'x y', boot: 'bzimage',
-        outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's', include: ['kernel/fs/*'],
+        outDirectory: 'out', timeoutSeconds: 9, qmpSocket: 's', include: [],
         initrd: undefined, disks: [{ file: '/dev/null', bus: 'nvme', readOnly: true }], kvm: 'off',
       },
     });
@@ -25,6 +26,10 @@ describe('parseVmArguments', () => {
   it('takes a script with --run, and an initramfs without any command', () => {
     expect(parseVmArguments(['--run', 'echo a; exit 3'])).toMatchObject({ options: { command: 'echo a; exit 3', kvm: 'auto' } });
     expect(parseVmArguments(['--initrd', 'i'])).toMatchObject({ options: { command: undefined, initrd: 'i' } });
+  });
+
+  it('takes globs of modules, and a shell that nobody is to wait for', () => {
+    expect(parseVmArguments(['--include', 'kernel/fs/*', '--shell'])).toMatchObject({ shell: true, options: { command: undefined, include: ['kernel/fs/*'], timeoutSeconds: 604_800 } });
   });
 
   it('takes one word as a script', () => {
@@ -42,6 +47,10 @@ describe('tskmod vm', () => {
     [['--kvm', 'maybe', 'true'], '--kvm maybe: there are auto and off'],
     [['--initrd', 'i', 'true'], '--initrd and a command: an initramfs of its own runs what it wants'],
     [['--run', 'a', 'b'], '--run and a command: one of them'],
+    [['--shell', 'true'], '--shell and something else to run: one of them'],
+    [['--shell'], '--shell needs a terminal on standard input; --run COMMAND does not'],
+    [['--bundle', 'm', '--include', 'g', 'true'], '--include chooses from a directory of modules; a --bundle is taken as it is'],
+    [['--share', '/nosuch:/mnt', 'true'], '--share /nosuch: no such directory'],
     [['--frob', 'true'], "tskmod vm: unrecognized option '--frob'"],
   ])('refuses %j with 126', async (argv, message) => {
     const errors: string[] = [];

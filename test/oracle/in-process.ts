@@ -24,6 +24,7 @@ export async function runHere(tool: string, args: readonly string[]): Promise<Ru
     isTty: { stdout: false, stderr: false },
     env: process.env,
     openSystem,
+    terminal: () => undefined,
     signals: () => () => undefined,
   };
   const applet = APPLETS.find(({ name }) => name === tool);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Kernel } from '../../src/vm/kernel.ts';
+import { guestShell } from '../../src/vm/guest-init.ts';
 import { connectQmp } from '../../src/vm/qmp.ts';
 import { bootVm, runVm } from '../../src/vm/vm.ts';
 import { debianKernel, whyNoVm } from './guests.ts';
@@ -155,6 +156,29 @@ describe('bootVm', () => {
     // QEMU was killed: what its socket says of that depends on what was under way.
     await expect(other.execute('query-status')).rejects.toThrow(/QEMU closed it|ECONNRESET|EPIPE/);
     expect(existsSync(`/proc/${vm.pid}`)).toBe(false);
+  }, TIMEOUT);
+
+  it('gives a shell to whoever types, and a directory of this machine', async () => {
+    const share = mkdtempSync(join(directory, 'share-'));
+    writeFileSync(join(share, 'from-host'), 'hello guest\n');
+    let press: (bytes: Uint8Array) => void = () => undefined;
+    const keys = new Map([['# ', 'stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; exit 7\n']]);
+    const result = await runVm({
+      kernel: '6.12', command: guestShell(91, 23, 'xterm'), timeoutSeconds: TIMEOUT / 1000, environment: { PS1: '# ' },
+      shares: [{ directory: share, target: '/mnt/here', readOnly: false }],
+      onConsoleInput: (type) => (press = type),
+      onConsole: (text) => {
+        for (const [prompt, answer] of keys) {
+          if (!text.endsWith(prompt)) continue;
+          keys.delete(prompt);
+          press(Buffer.from(answer));
+        }
+      },
+    });
+    const typed = '# stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; exit 7\n';
+    // A machine that is slow to boot says so between the lines.
+    expect([result.exitCode, result.console.replaceAll(/^\[ .*\n/gm, '')]).toEqual([7, `${typed}23 91\nhello guest\n/dev/ttyS0\n`]);
+    expect(readFileSync(join(share, 'from-guest'), 'utf8')).toBe('hello host\n');
   }, TIMEOUT);
 
   it('does not start with a signal that is aborted already', async () => {
