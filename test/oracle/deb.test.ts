@@ -1,0 +1,63 @@
+// npm run deb: what dpkg makes of the package, and that its programs run from where it puts them.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const TOP = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const { version } = JSON.parse(readFileSync(join(TOP, 'package.json'), 'utf8')) as { version: string };
+const reason = existsSync('/usr/bin/dpkg-deb') ? undefined : 'dpkg is not here';
+
+let scratch = '';
+let file = '';
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-deb-test-'));
+  if (reason === undefined) file = build('first');
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function build(name: string): string {
+  return run(process.execPath, [join(TOP, 'scripts/deb.mjs'), '--no-build', join(scratch, name)]).trim();
+}
+
+function run(program: string, args: readonly string[], environment: NodeJS.ProcessEnv = process.env): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env: environment });
+  expect(status, `${program} ${args.join(' ')}\n${stderr}`).toBe(0);
+  return stdout;
+}
+
+describe.skipIf(reason !== undefined)(`the Debian package${reason === undefined ? '' : ` (${reason})`}`, () => {
+  it('is the same each time', () => {
+    expect(readFileSync(build('second')).equals(readFileSync(file))).toBe(true);
+  });
+
+  it('says what it is and needs', () => {
+    const fields = run('dpkg-deb', ['-f', file, 'Package', 'Version', 'Depends']);
+    expect(fields).toBe(`Package: tsmodprobe\nVersion: ${version}\nDepends: nodejs (>= 20.19), libc6, libstdc++6\n`);
+  });
+
+  it('is installed, runs, is whole, and is removed without a trace', () => {
+    const root = join(scratch, 'root');
+    const admin = join(root, 'var/lib/dpkg');
+    mkdirSync(join(admin, 'updates'), { recursive: true });
+    mkdirSync(join(admin, 'info'));
+    run('touch', [join(admin, 'status'), join(admin, 'available')]);
+    // dpkg asks for ldconfig and start-stop-daemon in PATH.
+    const environment = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+    const dpkg = (...args: readonly string[]) => run('dpkg', [`--root=${root}`, '--force-depends', '--force-not-root', '--force-script-chrootless', ...args], environment);
+    dpkg('--install', file);
+    expect(dpkg('--verify', 'tsmodprobe')).toBe('');
+    expect(readdirSync(join(root, 'usr/bin')).sort()).toEqual(['tskmod', 'tsmodprobe', 'tsudevadm', 'tsudevd']);
+    for (const program of ['tskmod', 'tsudevd']) expect(run(join(root, 'usr/bin', program), ['--version'])).toContain(version);
+    const home = join(root, 'usr/lib/node_modules/tsmodprobe');
+    // With the FFI.
+    expect(run(process.execPath, ['--input-type=module', '-e', `
+      const { openSystem } = await import(${JSON.stringify(join(home, 'dist/src/index.js'))});
+      console.log((await openSystem().native()).uname().release)`])).toBe(run('uname', ['-r']));
+    dpkg('--purge', 'tsmodprobe');
+    expect(existsSync(join(root, 'usr'))).toBe(false);
+  });
+});
