@@ -82,7 +82,8 @@ export async function pingDaemon(system: System, timeoutMs: number): Promise<voi
   }
 }
 
-function activityText(activity: PendingReport['activity']): string {
+/** What a running event does now. */
+export function activityText(activity: PendingReport['activity']): string {
   if (!activity) return 'running';
   const { what, name, rule } = activity;
   const because = rule === undefined ? '' : ` (${rule})`;
