@@ -57,7 +57,7 @@ export function captureDevice(system: System, device: Device): CapturedDevice {
 
 const DESCRIPTORS = 'descriptors';
 /** What is the kernel's own, changes with each reading, is large, or does something when it is read. */
-const SKIPPED = /^(?:uevent|descriptors|config|rom|resource\d.*|vpd|reset.*|remove|rescan|power\/.*|statistics\/.*|stat|inflight|msi_irqs\/.*|trace\/.*|.*time.*_ms)$/;
+const SKIPPED = /^(?:uevent|descriptors|config|rom|resource\d.*|vpd|reset.*|remove|rescan|power\/.*|statistics\/.*|stat|inflight|msi_irqs\/.*|trace\/.*|.*time.*_ms|meminfo|numastat|vmstat|max_bytes|cpuidle\/[^/]+\/(?:time|usage|above|below|rejected))$/;
 
 function binaryNames({ subsystem, devtype }: Device): readonly string[] {
   return subsystem === 'usb' && devtype === 'usb_device' ? [DESCRIPTORS] : [];
@@ -75,7 +75,8 @@ function bytesOf(path: string): Uint8Array | undefined {
   return unlessGone(() => readFileSync(path));
 }
 
-function unlessGone<T>(read: () => T): T | undefined {
+/** Undefined for what vanishes meanwhile, or refuses to be read. */
+export function unlessGone<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
