@@ -1,6 +1,7 @@
 // --machine FILE: a recording in place of this machine, for the applets that look at devices or at what a kernel has loaded.
 
 import { codeOf, LimitError, messageOf, ParseError, UsageError } from '../errors.ts';
+import type { Machine, OpenMachineOptions } from '../machine/open-machine.ts';
 import type { AppletContext, Signal } from './applet.ts';
 
 const SIGNALS: readonly Signal[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
@@ -14,9 +15,6 @@ export type MachineOptions = {
   readonly devicePaths?: boolean;
 };
 
-/** Help of the option, for those whose texts are indented like this. */
-export const MACHINE_HELP = '--machine=FILE      look at the machine of a recording (tskmod record)';
-
 /**
  * Runs an applet on the recording that `--machine FILE` names, and else as it is. Paths are those that the machine had, both ways. Throws
  * UsageError for a file that is no recording.
@@ -24,17 +22,24 @@ export const MACHINE_HELP = '--machine=FILE      look at the machine of a record
 export async function withMachine(argv: readonly string[], context: AppletContext, run: Run, { modulesOnly = false, devicePaths = false }: MachineOptions = {}): Promise<number> {
   const { file, rest } = takeMachine(argv, context.program);
   if (file === undefined) return run(argv, context);
-  const machine = await openRecording(file, modulesOnly, context);
+  return useMachine(file, context, { modulesOnly }, (machine) => {
+    const words = devicePaths ? rest.map((word) => word.replace(/^(--?[a-z-]+=)?(?=\/(?:sys|dev)(?:\/|$))/, `$1${machine.root}`)) : rest;
+    const own = (text: string): string => text.replaceAll(machine.root, '');
+    return run(words, { ...context, machine: file, stdout: (text) => context.stdout(own(text)), stderr: (text) => context.stderr(own(text)), openSystem: machine.openSystem });
+  });
+}
+
+/** What `use` makes of the machine in a recording, whose directory is gone afterwards, whatever ends it. Throws UsageError for a file that is no recording. */
+export async function useMachine<T>(file: string, context: AppletContext, options: Pick<OpenMachineOptions, 'modulesOnly'>, use: (machine: Machine) => Promise<T>): Promise<T> {
+  const machine = await openRecording(file, options, context);
   process.on('exit', machine.close);
   const restore = context.signals(Object.fromEntries(SIGNALS.map((signal) => [signal, () => {
     machine.close();
     restore();
     process.kill(process.pid, signal);
   }])));
-  const words = devicePaths ? rest.map((word) => word.replace(/^(--?[a-z-]+=)?(?=\/(?:sys|dev)(?:\/|$))/, `$1${machine.root}`)) : rest;
-  const own = (text: string): string => text.replaceAll(machine.root, '');
   try {
-    return await run(words, { ...context, machine: file, stdout: (text) => context.stdout(own(text)), stderr: (text) => context.stderr(own(text)), openSystem: machine.openSystem });
+    return await use(machine);
   } finally {
     restore();
     process.off('exit', machine.close);
@@ -58,10 +63,10 @@ function takeMachine(argv: readonly string[], program: string): { readonly file:
   return { file, rest: argv.toSpliced(at, isOneWord ? 1 : 2) };
 }
 
-async function openRecording(file: string, modulesOnly: boolean, context: AppletContext) {
+async function openRecording(file: string, options: Pick<OpenMachineOptions, 'modulesOnly'>, context: AppletContext): Promise<Machine> {
   const { openMachine } = await import('../machine/open-machine.ts');
   try {
-    return openMachine(file, { modulesOnly, open: (options) => context.openSystem(options) });
+    return openMachine(file, { ...options, open: (roots) => context.openSystem(roots) });
   } catch (error) {
     if (!(error instanceof ParseError) && !(error instanceof LimitError) && codeOf(error) === undefined) throw error;
     throw new UsageError(`${context.program}: --machine: ${messageOf(error)}`);

@@ -1,6 +1,6 @@
 // A case for `test-rules` from a live device: it, its parents, what programs and builtins answer, and what the rules make of it.
 
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf } from '../errors.ts';
@@ -52,7 +52,13 @@ export function captureDevice(system: System, device: Device): CapturedDevice {
     const value = name === DESCRIPTORS ? bytesOf(path) : device.attribute(name);
     if (value !== undefined && value.length <= CAPTURED_ATTRIBUTE_MAX) attributes.set(name, isText(value) ? value : Buffer.from(value));
   }
+  if (subsystem === 'block') for (const name of slavesOf(device)) links.set(`slaves/${name}`, linkOf(join(device.syspath, 'slaves', name)) ?? name);
   return { devpath, subsystem, properties, record: recordOf(system, device), attributes, links };
+}
+
+/** What a device mapper or MD device is made of. */
+function slavesOf({ syspath }: Device): readonly string[] {
+  return unlessGone(() => readdirSync(join(syspath, 'slaves')).sort()) ?? [];
 }
 
 const DESCRIPTORS = 'descriptors';

@@ -43,7 +43,7 @@ export function writeMockSysfs(sys: string, devices: readonly CapturedDevice[], 
   for (const { devpath, subsystem, properties, links } of devices) {
     const directory = sys + devpath;
     for (const [name, target] of ueventsOnly ? [] : links) {
-      const to = resolve(directory, target);
+      const to = resolve(dirname(join(directory, name)), target);
       link(to.startsWith(`${sys}/`) && !target.startsWith('/') ? target : basename(target), join(directory, name));
     }
     if (subsystem === undefined || subsystem.includes('/') || subsystem.startsWith('.')) continue;
