@@ -44,6 +44,9 @@ const APPLETS: readonly Entry[] = [
   { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
   { name: 'top', summary: 'watch what tsudevd does', load: async () => (await import('./applets/top.ts')).topApplet },
   { name: 'initramfs', summary: 'make an initramfs of selected modules that boots a root file system or stays in RAM', load: async () => (await import('./applets/initramfs.ts')).initramfsApplet },
+  { name: 'record', summary: 'write this machine to a file that other commands take with --machine', load: async () => (await import('./applets/record.ts')).recordApplet },
+  { name: 'check', summary: 'say whether an initramfs or kernel boots the machine of a recording', load: async () => (await import('./applets/check.ts')).checkApplet },
+  { name: 'diff', summary: 'say what another kernel changes for the machine of a recording', load: async () => (await import('./applets/diff.ts')).diffApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
 

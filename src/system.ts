@@ -87,7 +87,8 @@ export type SystemOptions = {
   readonly env?: Readonly<Record<string, string | undefined>>;
 };
 
-const OWN_ROOTS = { sys: '/sys', proc: '/proc', dev: '/dev', run: '/run' };
+/** What a machine calls its own trees. */
+export const OWN_ROOTS = { sys: '/sys', proc: '/proc', dev: '/dev', run: '/run' };
 
 /** The machine that this process runs on, or the one that looks like it below `root`. Opens nothing yet. */
 export function openSystem(options: SystemOptions = {}): System {
@@ -112,6 +113,12 @@ export function openSystem(options: SystemOptions = {}): System {
 /** The environment of this process, for what runs programs of this machine beside it. */
 export function hostEnvironment(): Readonly<Record<string, string | undefined>> {
   return process.env;
+}
+
+/** Where many small files that live no longer than this process go, best first: in memory, where thousands take no second; $TMPDIR alone where it is set. */
+export function scratchDirectories(): readonly string[] {
+  const { tmpdir } = process.getBuiltinModule('node:os');
+  return process.env['TMPDIR'] === undefined && existsSync('/dev/shm') ? ['/dev/shm', tmpdir()] : [tmpdir()];
 }
 
 /** A SystemError for the errno that a native call returned. */

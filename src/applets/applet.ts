@@ -23,6 +23,8 @@ export interface AppletContext {
   openSystem(options: SystemOptions): System;
   /** The terminal on standard input; undefined where that is none. */
   terminal(): TerminalInput | undefined;
+  /** The recording that stands for the machine, where one does. */
+  readonly machine?: string;
   /** Installs handlers; the returned function takes them away again. */
   signals(handlers: Partial<Record<Signal, () => void>>): () => void;
 }

@@ -8,6 +8,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { withMachine } from './machine-option.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -37,6 +38,7 @@ that begin with "try:" hold a command that may help.
                          may be repeated
       --root=DIR         look at the machine below DIR: its modules, its
                          configuration, its /proc and /sys if they are there
+      --machine=FILE     look at the machine of a recording (tskmod record)
       --json             one JSON object a name and line (docs/json.md)
   -V, --version
   -h, --help
@@ -48,32 +50,34 @@ Exit status: 0 when the module is loaded, built in, or nothing is in its way;
 export const doctor: Applet = {
   name: 'doctor',
   summary: 'say why a module cannot be found or loaded',
-  async run(argv, context) {
-    const { options, operands } = getopt(argv, OPTIONS, context.program);
-    const given = new Map(options.map(({ name, value }) => [name, value]));
-    if (answersHelp(given, HELP, context)) return 0;
-    if (operands.length === 0) {
-      context.stderr(`${context.program}: ERROR: missing name of a module. See -h.\n`);
-      return 1;
-    }
-    const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
-    const directory = withoutSlash(given.get('dirname') ?? given.get('root'));
-    const system = open(given, directory, context);
-    const source = await modulesAt(system, modulesIn(options), context.program);
-    const kmod = openKmod(system, { source, ...(configPaths.length === 0 ? {} : { configPaths }) });
-    try {
-      let status = 0;
-      for (const name of operands) {
-        const diagnosis = await diagnose(system, kmod, name, { directory });
-        context.stdout(given.has('json') ? jsonLine('diagnosis', diagnosis) : formatDiagnosis(diagnosis));
-        if (diagnosis.status === 'broken' || diagnosis.status === 'unknown') status = 1;
-      }
-      return status;
-    } finally {
-      await kmod.close();
-    }
-  },
+  run: (argv, context) => withMachine(argv, context, runDoctor, { modulesOnly: true }),
 };
+
+async function runDoctor(argv: readonly string[], context: AppletContext): Promise<number> {
+  const { options, operands } = getopt(argv, OPTIONS, context.program);
+  const given = new Map(options.map(({ name, value }) => [name, value]));
+  if (answersHelp(given, HELP, context)) return 0;
+  if (operands.length === 0) {
+    context.stderr(`${context.program}: ERROR: missing name of a module. See -h.\n`);
+    return 1;
+  }
+  const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
+  const directory = withoutSlash(given.get('dirname') ?? given.get('root'));
+  const system = open(given, directory, context);
+  const source = await modulesAt(system, modulesIn(options), context.program);
+  const kmod = openKmod(system, { source, ...(configPaths.length === 0 ? {} : { configPaths }) });
+  try {
+    let status = 0;
+    for (const name of operands) {
+      const diagnosis = await diagnose(system, kmod, name, { directory });
+      context.stdout(given.has('json') ? jsonLine('diagnosis', diagnosis) : formatDiagnosis(diagnosis));
+      if (diagnosis.status === 'broken' || diagnosis.status === 'unknown') status = 1;
+    }
+    return status;
+  } finally {
+    await kmod.close();
+  }
+}
 
 /** For people: the verdict, what shows it, the other findings, and commands. */
 export function formatDiagnosis({ verdict, findings, propose }: Diagnosis): string {

@@ -1,10 +1,11 @@
 // tskmod initramfs: makes the file that a kernel boots with, of selected modules, our tools, busybox and an /init.
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { codeOf, messageOf, UnsupportedError, UsageError } from '../errors.ts';
+import { codeOf, LimitError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
 import { readMachine } from '../kmod/select-reader.ts';
+import { machineNeeds } from '../machine/open-machine.ts';
 import type { NeedyMachine } from '../kmod/select.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
@@ -31,7 +32,8 @@ and switches to it, or stays as a small Linux in RAM. The same input gives the s
       --modules PATH     the tree (lib/modules/RELEASE), or one file that holds it
       --select PATTERN   only these modules, with all that they need; and their firmware; may be
                          repeated: a name (virtio_blk), an alias, or a path glob ('kernel/fs/ext4/*')
-      --machine DIR      those that this machine's devices need (/), or a captured one's (DIR/sys)
+      --machine PLACE    those that this machine's devices need (/), those of a captured one
+                         (DIR/sys), or of a recording (a file of tskmod record)
       --root SPEC        LABEL=, UUID=, PARTUUID=, PARTLABEL=, a path, or none (the default): what counts
                          where the kernel's command line has no root=
       --add SRC[:DST]    a file or directory more; a program brings its libraries
@@ -148,6 +150,14 @@ function existing(path: string | undefined): string | undefined {
 }
 
 function machineAt(directory: string): NeedyMachine {
+  if (statSync(directory, { throwIfNoEntry: false })?.isFile()) {
+    try {
+      return machineNeeds(directory);
+    } catch (error) {
+      if (!(error instanceof ParseError) && !(error instanceof LimitError)) throw error;
+      throw new UsageError(`--machine ${messageOf(error)}`);
+    }
+  }
   if (!existsSync(join(directory, 'sys'))) throw new UsageError(`--machine ${directory}: no sys below it`);
   return readMachine(directory);
 }

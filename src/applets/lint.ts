@@ -6,10 +6,11 @@ import type { Finding, Severity } from '../kmod/lint-finding.ts';
 import { placeOf } from '../kmod/lint-finding.ts';
 import { lint as lintConfig, type LintReport } from '../kmod/lint.ts';
 import { UsageError } from '../errors.ts';
-import type { Applet } from './applet.ts';
+import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { withMachine } from './machine-option.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -41,6 +42,8 @@ are skipped, overrides of nothing.
                            repeated, later ones are laid over earlier ones
       --root=DIR           all of a machine that looks like / in DIR: its
                            configuration, modules and kernel command line
+      --machine=FILE       the kernel command line and release of a recording
+                           (tskmod record)
       --json               one JSON object (docs/json.md)
 
   -V, --version
@@ -57,27 +60,29 @@ Exit status: 0 when there is nothing worse than notes, 1 otherwise.
 export const lint: Applet = {
   name: 'lint',
   summary: 'say what in modprobe.d and depmod.d does not do what it looks like',
-  async run(argv, context) {
-    const { options, operands } = getopt(argv, OPTIONS, context.program);
-    const last = new Map(options.map(({ name, value }) => [name, value]));
-    if (answersHelp(last, HELP, context)) return 0;
-    if (operands[0] !== undefined) throw new UsageError(`${context.program}: unexpected operand '${operands[0]}' (a file is named with -C)`);
-    const [root, dirname, release] = [last.get('root'), last.get('dirname'), last.get('set-version')];
-    const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
-    const system = context.openSystem({
-      log: stderrLog({ program: context.program, level: 'warn', write: (text) => context.stderr(text) }),
-      ...(root === undefined ? {} : { root: resolve(root) }),
-      ...(dirname === undefined ? {} : { roots: { modules: dirname.replace(/\/+$/, '') } }),
-      ...(release === undefined ? {} : { release }),
-    });
-    const depmodPaths = options.filter(({ name }) => name === 'depmod-config').map(({ value }) => value);
-    const report = await lintConfig(system, await modulesAt(system, modulesIn(options), context.program), {
-      configPaths: configPaths.length > 0 ? configPaths : undefined, depmodPaths: depmodPaths.length > 0 ? depmodPaths : undefined,
-    });
-    context.stdout(last.has('json') ? jsonLine('lint', { release: system.release, ...report }) : formatReport(report));
-    return report.findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
-  },
+  run: (argv, context) => withMachine(argv, context, runLint, { modulesOnly: true }),
 };
+
+async function runLint(argv: readonly string[], context: AppletContext): Promise<number> {
+  const { options, operands } = getopt(argv, OPTIONS, context.program);
+  const last = new Map(options.map(({ name, value }) => [name, value]));
+  if (answersHelp(last, HELP, context)) return 0;
+  if (operands[0] !== undefined) throw new UsageError(`${context.program}: unexpected operand '${operands[0]}' (a file is named with -C)`);
+  const [root, dirname, release] = [last.get('root'), last.get('dirname'), last.get('set-version')];
+  const configPaths = options.filter(({ name }) => name === 'config').map(({ value }) => value);
+  const system = context.openSystem({
+    log: stderrLog({ program: context.program, level: 'warn', write: (text) => context.stderr(text) }),
+    ...(root === undefined ? {} : { root: resolve(root) }),
+    ...(dirname === undefined ? {} : { roots: { modules: dirname.replace(/\/+$/, '') } }),
+    ...(release === undefined ? {} : { release }),
+  });
+  const depmodPaths = options.filter(({ name }) => name === 'depmod-config').map(({ value }) => value);
+  const report = await lintConfig(system, await modulesAt(system, modulesIn(options), context.program), {
+    configPaths: configPaths.length > 0 ? configPaths : undefined, depmodPaths: depmodPaths.length > 0 ? depmodPaths : undefined,
+  });
+  context.stdout(last.has('json') ? jsonLine('lint', { release: system.release, ...report }) : formatReport(report));
+  return report.findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
+}
 
 /** One line a finding, then how many there are. */
 function formatReport({ findings, files }: LintReport): string {

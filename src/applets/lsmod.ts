@@ -7,6 +7,7 @@ import { errnoByName, errnoText } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type CommandLine, getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
+import { withMachine } from './machine-option.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
@@ -24,6 +25,8 @@ List the modules that are in the kernel.
   -s, --syslog     errors go to the system log
   -v, --verbose    for compatibility
       --json       one JSON object a module and line (docs/json.md)
+      --machine=FILE
+                   list those of a recorded machine (tskmod record)
   -V, --version
   -h, --help
 `;
@@ -34,14 +37,12 @@ const NO_COUNT = -2;
 export const lsmod: Applet = {
   name: 'lsmod',
   summary: 'list the modules that are in the kernel',
-  async run(argv, context) {
-    return listModules(getopt(argv, OPTIONS, context.program), context);
-  },
+  run: (argv, context) => withMachine(argv, context, async (rest, inner) => listModules(getopt(rest, OPTIONS, inner.program), inner), { modulesOnly: true }),
 };
 
 /** `kmod list`, which takes no options behind an operand, and says `list` where its command line is wrong. */
 export async function kmodList(argv: readonly string[], context: AppletContext): Promise<number> {
-  return listModules(getopt(argv, OPTIONS, 'list', { stopAtOperand: true }), context);
+  return withMachine(argv, context, async (rest, inner) => listModules(getopt(rest, OPTIONS, 'list', { stopAtOperand: true }), inner), { modulesOnly: true });
 }
 
 async function listModules({ options, operands }: CommandLine, context: AppletContext): Promise<number> {

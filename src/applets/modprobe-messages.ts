@@ -78,6 +78,8 @@ Where
   -S, --set-version=REL   modules of kernel release REL, not of this kernel
       --modules=PATH      modules are in PATH: an image, or a directory;
                           repeated, later ones are laid over earlier ones
+      --machine=FILE      with -n, -D, -R, -c: what is loaded, and the release, as a
+                          recording has it (tskmod record)
 
 Output
   -s, --syslog            errors go to the system log

@@ -14,6 +14,7 @@ import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
+import { requireRunningKernel, withMachine } from './machine-option.ts';
 import { insertionReason, isRefusal, MODPROBE_HELP, refusalOf, stepLine } from './modprobe-messages.ts';
 import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 import { modulesAt } from './modules-option.ts';
@@ -24,15 +25,18 @@ const PIECE = 1 << 16;
 export const modprobe: Applet = {
   name: 'modprobe',
   summary: 'insert or remove a module and all that it needs',
-  async run(argv, context) {
-    const request = parseModprobe(argv, context.env['MODPROBE_OPTIONS'], context.program);
-    if (request.task === 'help' || request.task === 'version') {
-      context.stdout(request.task === 'help' ? MODPROBE_HELP : `tsmodprobe ${VERSION}\n`);
-      return 0;
-    }
-    return (await Modprobe.open(request, context)).run();
-  },
+  run: (argv, context) => withMachine(argv, context, runModprobe, { modulesOnly: true }),
 };
+
+async function runModprobe(argv: readonly string[], context: AppletContext): Promise<number> {
+  const request = parseModprobe(argv, context.env['MODPROBE_OPTIONS'], context.program);
+  if (request.task === 'help' || request.task === 'version') {
+    context.stdout(request.task === 'help' ? MODPROBE_HELP : `tsmodprobe ${VERSION}\n`);
+    return 0;
+  }
+  if (request.task === 'probe' && !request.dryRun && !request.showDepends) requireRunningKernel(context, 'use --dry-run');
+  return (await Modprobe.open(request, context)).run();
+}
 
 class Modprobe {
   readonly #request: ModprobeRequest;

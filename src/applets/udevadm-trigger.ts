@@ -19,6 +19,7 @@ import { FILTER_OPTIONS, namedParents, parseDeviceFilter } from './device-filter
 import type { NamedParent } from './device-filter.ts';
 import { getopt, type OptionSpec, type ParsedOption } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { requireRunningKernel } from './machine-option.ts';
 import { answersHelp } from './standard-options.ts';
 import { parseTimeSpan } from './time-span.ts';
 
@@ -104,6 +105,7 @@ export const udevadmTrigger: Applet = {
       return 0;
     }
     const command = parseCommand(options, operands, context);
+    if (!command.has('dry-run') || command.daemonWaitMs !== undefined) requireRunningKernel(context, 'use --dry-run');
     const system = context.openSystem({ log: stderrLog({ program: context.program, level: 'warn', write: (line) => context.stderr(line) }) });
     const parents: string[] = [];
     for (const { text, prefix } of command.parents) {

@@ -3,6 +3,7 @@
 import { editDistance } from '../kmod/nearest.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { withMachine } from './machine-option.ts';
 
 /** What scripts compare with: the udev whose commands and texts these are. */
 export const UDEV_VERSION = '257';
@@ -12,23 +13,25 @@ type Subcommand = {
   /** As udevadm's help has it, where it has it. */
   readonly summary: string;
   readonly load: () => Promise<Applet>;
+  /** Takes --machine. */
+  readonly recorded?: boolean;
 };
 
 /** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
 const SUBCOMMANDS: readonly Subcommand[] = [
-  { name: 'info', summary: 'Query sysfs or the udev database', load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
-  { name: 'trigger', summary: 'Request events from the kernel', load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
+  { name: 'info', summary: 'Query sysfs or the udev database', recorded: true, load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
+  { name: 'trigger', summary: 'Request events from the kernel', recorded: true, load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
   { name: 'control', summary: 'Control the udev daemon', load: async () => (await import('./udevadm-control.ts')).udevadmControl },
   { name: 'monitor', summary: 'Listen to kernel and udev events', load: async () => (await import('./udevadm-monitor.ts')).udevadmMonitor },
   { name: 'hwdb', summary: 'Update or query the hardware database', load: async () => (await import('./udevadm-hwdb.ts')).udevadmHwdb },
-  { name: 'test', summary: 'Test an event run', load: async () => (await import('./udevadm-test.ts')).udevadmTest },
-  { name: 'test-builtin', summary: 'Test a built-in command', load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
+  { name: 'test', summary: 'Test an event run', recorded: true, load: async () => (await import('./udevadm-test.ts')).udevadmTest },
+  { name: 'test-builtin', summary: 'Test a built-in command', recorded: true, load: async () => (await import('./udevadm-test-builtin.ts')).udevadmTestBuiltin },
   { name: 'verify', summary: 'Verify udev rules files', load: async () => (await import('./udevadm-verify.ts')).udevadmVerify },
   { name: 'wait', summary: 'Wait for device or device symlink', load: async () => (await import('./udevadm-wait.ts')).udevadmWait },
   { name: 'lock', summary: 'Lock a block device', load: async () => (await import('./udevadm-lock.ts')).udevadmLock },
   { name: 'apply', summary: 'Do all that an event asks for, without a daemon', load: async () => (await import('./udevadm-apply.ts')).udevadmApply },
-  { name: 'test-rules', summary: 'Test rules with captured devices', load: async () => (await import('./udevadm-test-rules.ts')).udevadmTestRules },
+  { name: 'test-rules', summary: 'Test rules with captured devices', recorded: true, load: async () => (await import('./udevadm-test-rules.ts')).udevadmTestRules },
 ];
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'debug', short: 'd' }, { long: 'help', short: 'h' }, { long: 'version', short: 'V' }];
@@ -70,7 +73,8 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   }
   const isDebug = options.some(({ name }) => name === 'debug');
   const applet = await subcommand.load();
-  return applet.run(rest, { ...context, program: verb, env: isDebug ? { ...context.env, SYSTEMD_LOG_LEVEL: 'debug' } : context.env });
+  const inner: AppletContext = { ...context, program: verb, env: isDebug ? { ...context.env, SYSTEMD_LOG_LEVEL: 'debug' } : context.env };
+  return subcommand.recorded ? withMachine(rest, inner, (words, machine) => applet.run(words, machine), { devicePaths: true }) : applet.run(rest, inner);
 }
 
 function help(program: string): string {
@@ -81,7 +85,8 @@ Send control commands or test the device manager.
 
 Commands:
 ${lines}
-${program} COMMAND --help tells more. The commands are those of udev ${UDEV_VERSION}, udevadm(8).
+info, trigger -n, test, test-builtin and test-rules --capture take --machine FILE: a recording (tskmod record) in
+place of this machine. ${program} COMMAND --help tells more. The commands are those of udev ${UDEV_VERSION}, udevadm(8).
 `;
 }
 

@@ -109,6 +109,7 @@ Modes (the default is to stay and listen):
 Where to look:
       --root DIR           A directory that looks like /: all of the following are below it
       --sysfs DIR          Read DIR instead of /sys
+      --machine FILE       With --dry-run: the devices of a recording (tskmod record), and its kernel's release
       --modules PATH       Modules are in PATH: an image, or a directory (as modprobe's);
                            repeated, later ones are laid over earlier ones
   -S, --release RELEASE    The kernel release whose modules are meant, not uname -r

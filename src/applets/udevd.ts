@@ -15,6 +15,7 @@ import { formatDryRun, formatSummary } from '../udev/summary.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { kmsgLog, stderrLog } from './log.ts';
+import { requireRunningKernel, withMachine } from './machine-option.ts';
 import { modulesAt } from './modules-option.ts';
 import { openProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
@@ -26,7 +27,7 @@ import type { UdevdCommand } from './udevd-options.ts';
 export const udevdApplet: Applet = {
   name: 'udevd',
   summary: 'apply udev rules to devices and load their modules, at once and as they come',
-  run: (argv, context) => runUdevd(argv, context),
+  run: (argv, context) => withMachine(argv, context, runUdevd, { modulesOnly: true }),
 };
 
 /** Makes the Kmod; tests pass one that touches no kernel. */
@@ -43,6 +44,7 @@ export async function runUdevd(argv: readonly string[], context: AppletContext, 
     context.stdout(`tsmodprobe ${VERSION}\n`);
     return 0;
   }
+  if (command.mode !== 'dry-run') requireRunningKernel(context, 'use --dry-run');
   if (command.background && command.listeningFd === undefined) {
     return (await import('./udevd-background.ts')).startInBackground(argv, context, command);
   }

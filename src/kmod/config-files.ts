@@ -11,7 +11,7 @@ import type { ModuleSource } from './module-source.ts';
 import { isDirectory, readLatin1 } from './text-file.ts';
 
 /** Earlier directories shadow later ones, by file name. Source: modprobe.d(5); usr/lib since kmod 32. */
-const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
+export const CONFIG_DIRECTORIES = ['etc', 'run', 'usr/local/lib', 'usr/lib', 'lib'];
 
 /** Lists that depmod gathered from the modules; kmod sorts them in among the files, by name. */
 const LISTS_OF_MODULES = ['modules.softdep', 'modules.weakdep'] as const;

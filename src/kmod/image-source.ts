@@ -22,17 +22,33 @@ const TREE_FILES = ['modules.dep', 'modules.dep.bin', 'modules.order', 'kernel',
  * The file stays open until `close`. Throws SystemError, FormatError and LimitError, and UnsupportedError for what is not read or has no such release.
  */
 export async function openImageSource(system: System, path: string, release: string): Promise<ModuleSource> {
+  const { tree, close } = await openImageTree(system, path);
+  try {
+    return imageModules(tree, path, release, close);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** All that is in the image at `path`, which stays open until `close`. Throws as `openImageSource`. */
+export async function openImageTree(system: System, path: string): Promise<{ readonly tree: ImageTree; close(): void }> {
   const file = openFileSource(path);
   try {
     const codecs = await codecsFor(file, system);
     const tree = openImage(file, {
       decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd },
     });
-    return new ImageSource(tree, path, release, directoryOf(tree, path, release), () => file.close());
+    return { tree, close: () => file.close() };
   } catch (error) {
     file.close();
     throw error;
   }
+}
+
+/** The modules of a release in an image that is open; `close` is what closing them does. Throws UnsupportedError where it has none. */
+export function imageModules(tree: ImageTree, path: string, release: string, close: () => void): ModuleSource {
+  return new ImageSource(tree, path, release, directoryOf(tree, path, release), close);
 }
 
 class ImageSource implements ModuleSource {

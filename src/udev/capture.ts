@@ -1,6 +1,6 @@
 // A case for `test-rules` from a live device: it, its parents, what programs and builtins answer, and what the rules make of it.
 
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf } from '../errors.ts';
@@ -52,12 +52,18 @@ export function captureDevice(system: System, device: Device): CapturedDevice {
     const value = name === DESCRIPTORS ? bytesOf(path) : device.attribute(name);
     if (value !== undefined && value.length <= CAPTURED_ATTRIBUTE_MAX) attributes.set(name, isText(value) ? value : Buffer.from(value));
   }
+  if (subsystem === 'block') for (const name of slavesOf(device)) links.set(`slaves/${name}`, linkOf(join(device.syspath, 'slaves', name)) ?? name);
   return { devpath, subsystem, properties, record: recordOf(system, device), attributes, links };
+}
+
+/** What a device mapper or MD device is made of. */
+function slavesOf({ syspath }: Device): readonly string[] {
+  return unlessGone(() => readdirSync(join(syspath, 'slaves')).sort()) ?? [];
 }
 
 const DESCRIPTORS = 'descriptors';
 /** What is the kernel's own, changes with each reading, is large, or does something when it is read. */
-const SKIPPED = /^(?:uevent|descriptors|config|rom|resource\d.*|vpd|reset.*|remove|rescan|power\/.*|statistics\/.*|stat|inflight|msi_irqs\/.*|trace\/.*|.*time.*_ms)$/;
+const SKIPPED = /^(?:uevent|descriptors|config|rom|resource\d.*|vpd|reset.*|remove|rescan|power\/.*|statistics\/.*|stat|inflight|msi_irqs\/.*|trace\/.*|.*time.*_ms|meminfo|numastat|vmstat|max_bytes|cpuidle\/[^/]+\/(?:time|usage|above|below|rejected))$/;
 
 function binaryNames({ subsystem, devtype }: Device): readonly string[] {
   return subsystem === 'usb' && devtype === 'usb_device' ? [DESCRIPTORS] : [];
@@ -75,7 +81,8 @@ function bytesOf(path: string): Uint8Array | undefined {
   return unlessGone(() => readFileSync(path));
 }
 
-function unlessGone<T>(read: () => T): T | undefined {
+/** Undefined for what vanishes meanwhile, or refuses to be read. */
+export function unlessGone<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -21,7 +21,10 @@ export function deviceBySyspath(system: System, path: string): Device | undefine
   return deviceExists(system, devpath) ? openDevice(system, devpath) : undefined;
 }
 
-/** A device node, by its number: links to it do as well as its own name. Relative names are below /dev. */
+/**
+ * A device node, by its number: links to it do as well as its own name. Relative names are below /dev. In a recorded machine what stands for
+ * a node is a link to the device.
+ */
 export function deviceByNode(system: System, name: string): Device | undefined {
   let stat;
   try {
@@ -29,6 +32,10 @@ export function deviceByNode(system: System, name: string): Device | undefined {
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
     return undefined;
+  }
+  if (stat?.isDirectory()) {
+    const real = realOf(resolve(system.roots.dev, name));
+    return real?.startsWith(`${realOf(system.roots.sys) ?? system.roots.sys}/`) ? deviceBySyspath(system, real) : undefined;
   }
   const type = stat?.isBlockDevice() ? 'block' : stat?.isCharacterDevice() ? 'char' : undefined;
   if (!stat || type === undefined) return undefined;

@@ -13,42 +13,64 @@ const BUSES: ReadonlySet<string> = new Set([
   'serial-base', 'serio', 'spi', 'thunderbolt', 'tifm', 'usb', 'usb-serial', 'virtio', 'visorbus', 'vmbus', 'workqueue', 'xen',
 ]);
 
+export type MockSysfsOptions = {
+  /** Known ones beside our own list. */
+  readonly buses?: ReadonlySet<string>;
+  /** No more than a walk for modaliases looks at: the `uevent` file and the subsystem. */
+  readonly ueventsOnly?: boolean;
+};
+
 /** Writes into the directory `sys`; nothing gets outside of it. Throws as the file system does. */
-export function writeMockSysfs(sys: string, devices: readonly CapturedDevice[]): void {
-  for (const device of devices) writeFiles(sys, device);
+export function writeMockSysfs(sys: string, devices: readonly CapturedDevice[], { buses = new Set(), ueventsOnly = false }: MockSysfsOptions = {}): void {
+  const made = new Set<string>();
+  /** An error for what is there costs more than all the rest. */
+  const make = (directory: string): void => {
+    if (made.has(directory)) return;
+    mkdirSync(directory, { recursive: true });
+    made.add(directory);
+  };
+  const link = (target: string, path: string): void => {
+    make(dirname(path));
+    symlink(target, path);
+  };
+  for (const device of devices) {
+    const directory = sys + device.devpath;
+    make(directory);
+    writeFileSync(join(directory, 'uevent'), [...device.properties].map(([key, value]) => `${key}=${value}\n`).join(''));
+    if (!ueventsOnly) writeAttributes(directory, device, make);
+  }
   // Links come last: nothing is written through one.
-  for (const device of devices) writeLinks(sys, device);
+  for (const { devpath, subsystem, properties, links } of devices) {
+    const directory = sys + devpath;
+    for (const [name, target] of ueventsOnly ? [] : links) {
+      const to = resolve(dirname(join(directory, name)), target);
+      link(to.startsWith(`${sys}/`) && !target.startsWith('/') ? target : basename(target), join(directory, name));
+    }
+    if (subsystem === undefined || subsystem.includes('/') || subsystem.startsWith('.')) continue;
+    const isBus = BUSES.has(subsystem) || buses.has(subsystem);
+    const home = join(sys, isBus ? 'bus' : 'class', subsystem);
+    link(relative(directory, home), join(directory, 'subsystem'));
+    if (ueventsOnly) continue;
+    const list = isBus ? join(home, 'devices') : home;
+    link(relative(list, directory), join(list, basename(devpath)));
+    const number = `${properties.get('MAJOR')}:${properties.get('MINOR')}`;
+    if (!/^[0-9]{1,10}:[0-9]{1,10}$/.test(number)) continue;
+    const numbers = join(sys, 'dev', subsystem === 'block' ? 'block' : 'char');
+    link(relative(numbers, directory), join(numbers, number));
+  }
 }
 
-function writeFiles(sys: string, { devpath, properties, attributes }: CapturedDevice): void {
-  const directory = sys + devpath;
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, 'uevent'), [...properties].map(([key, value]) => `${key}=${value}\n`).join(''));
+function writeAttributes(directory: string, { attributes }: CapturedDevice, make: (directory: string) => void): void {
   for (const [name, value] of attributes) {
-    mkdirSync(dirname(join(directory, name)), { recursive: true });
-    writeFileSync(join(directory, name), typeof value === 'string' && !value.endsWith('\n') ? `${value}\n` : value);
+    const path = join(directory, name);
+    make(dirname(path));
+    writeFileSync(path, typeof value === 'string' && !value.endsWith('\n') ? `${value}\n` : value);
   }
-}
-
-function writeLinks(sys: string, { devpath, subsystem, links }: CapturedDevice): void {
-  const directory = sys + devpath;
-  for (const [name, target] of links) {
-    const to = resolve(directory, target);
-    link(to.startsWith(`${sys}/`) && !target.startsWith('/') ? target : basename(target), join(directory, name));
-  }
-  if (subsystem === undefined || subsystem.includes('/') || subsystem.startsWith('.')) return;
-  const isBus = BUSES.has(subsystem);
-  const home = join(sys, isBus ? 'bus' : 'class', subsystem);
-  const list = isBus ? join(home, 'devices') : home;
-  mkdirSync(list, { recursive: true });
-  link(relative(directory, home), join(directory, 'subsystem'));
-  link(relative(list, directory), join(list, basename(devpath)));
 }
 
 /** Two devices of a class may have one name; the first one is found by it. */
-function link(target: string, path: string): void {
+function symlink(target: string, path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
     symlinkSync(target, path);
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;

@@ -1,6 +1,7 @@
 // Devices as umockdev-record writes them: P: devpath, N: node, S: link, E: property, A: attribute, H: attribute in hexadecimal, L: link to elsewhere.
 
 import { LimitError, ParseError } from '../errors.ts';
+import { OWN_ROOTS } from '../system.ts';
 import { EMPTY_RECORD } from './record-file.ts';
 import type { DeviceRecord } from './record.ts';
 import { isSafeName } from './sysfs-attribute.ts';
@@ -30,14 +31,16 @@ export function isDeviceLine(text: string): boolean {
 }
 
 /** `lines` are all such lines of a file; blank ones between devices are not needed. Throws ParseError, and LimitError. */
-export function parseDevices(lines: readonly NumberedLine[], file: string, dev: string): readonly CapturedDevice[] {
+export function parseDevices(lines: readonly NumberedLine[], file: string): readonly CapturedDevice[] {
   const drafts: Draft[] = [];
+  const devpaths = new Set<string>();
   for (const { text, line } of lines) {
     const [letter, value] = [text[0], text.slice(3)];
     if (letter === 'P') {
       if (!value.startsWith('/') || !isSafeName(value.slice(1))) throw new ParseError({ file, line, message: `not a devpath: ${value}` });
-      if (drafts.some(({ devpath }) => devpath === value)) throw new ParseError({ file, line, message: `${value} is here twice` });
+      if (devpaths.has(value)) throw new ParseError({ file, line, message: `${value} is here twice` });
       if (drafts.length === CAPTURED_DEVICES_MAX) throw new LimitError({ file, limit: 'CAPTURED_DEVICES_MAX', maximum: CAPTURED_DEVICES_MAX });
+      devpaths.add(value);
       drafts.push({ devpath: value, all: new Map(), attributes: new Map(), links: new Map(), symlinks: [], node: undefined });
       continue;
     }
@@ -45,7 +48,7 @@ export function parseDevices(lines: readonly NumberedLine[], file: string, dev: 
     if (!draft) throw new ParseError({ file, line, message: `${letter}: without a device: P: comes first` });
     add(draft, letter ?? '', value, (message) => new ParseError({ file, line, message }));
   }
-  return drafts.map((draft) => finish(draft, dev));
+  return drafts.map(finish);
 }
 
 /** One device as text, for `parseDevices`. */
@@ -54,10 +57,11 @@ export function formatDevice({ devpath, subsystem, properties, record, attribute
   const devname = properties.get('DEVNAME');
   if (devname !== undefined) lines.push(`N: ${devname}`);
   for (const link of record?.links ?? []) lines.push(`S: ${link}`);
-  for (const [key, value] of properties) if (key !== 'DEVNAME') lines.push(`E: ${key}=${value}`);
+  for (const [key, value] of properties) lines.push(`E: ${key}=${key === 'DEVNAME' ? `${OWN_ROOTS.dev}/${value.replace(/^\/dev\//, '')}` : value}`);
   if (subsystem !== undefined && !properties.has('SUBSYSTEM')) lines.push(`E: SUBSYSTEM=${subsystem}`);
   for (const [key, value] of record?.properties ?? []) lines.push(`E: ${key}=${value}`);
   if (record && record.tags.size > 0) lines.push(`E: TAGS=:${[...record.tags].join(':')}:`, `E: CURRENT_TAGS=:${[...record.currentTags].join(':')}:`);
+  if (record && record.initialisedUsec > 0) lines.push(`E: USEC_INITIALIZED=${record.initialisedUsec}`);
   for (const [name, value] of attributes) {
     lines.push(typeof value === 'string' ? `A: ${name}=${value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}` : `H: ${name}=${Buffer.from(value).toString('hex').toUpperCase()}`);
   }
@@ -106,10 +110,10 @@ function add(draft: Draft, letter: string, value: string, failed: (message: stri
   else draft.attributes.set(name, Buffer.from(text, 'hex'));
 }
 
-function finish({ devpath, all, attributes, links, symlinks, node }: Draft, dev: string): CapturedDevice {
+function finish({ devpath, all, attributes, links, symlinks, node }: Draft): CapturedDevice {
   const properties = new Map([...all].filter(([key]) => !OF_UDEV.test(key) && key !== 'SUBSYSTEM' && key !== 'DEVPATH'));
   const devname = node ?? properties.get('DEVNAME');
-  if (devname !== undefined) properties.set('DEVNAME', devname.startsWith(`${dev}/`) ? devname.slice(dev.length + 1) : devname);
+  if (devname !== undefined) properties.set('DEVNAME', devname.replace(/^\/dev\//, ''));
   const driver = properties.get('DRIVER');
   if (driver !== undefined && !links.has('driver')) links.set('driver', driver);
   const stored = new Map([...all].filter(([key]) => OF_UDEV.test(key) && !DERIVED.has(key)));

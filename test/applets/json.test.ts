@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { Applet } from '../../src/applets/applet.ts';
+import { checkApplet } from '../../src/applets/check.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
+import { diffApplet } from '../../src/applets/diff.ts';
 import { doctor } from '../../src/applets/doctor.ts';
 import { helperApplet } from '../../src/applets/helper.ts';
 import { insmod } from '../../src/applets/insmod.ts';
@@ -27,6 +29,7 @@ const document = readFileSync(join(dirname(dirname(dirname(fileURLToPath(import.
 
 const RELEASE = '6.12.0-test';
 const TREE = `lib/modules/${RELEASE}`;
+const NEXT = 'lib/modules/6.13.0-test';
 
 /** The machine of the document: e1000e needs ptp, which is loaded; i8042 is built in. */
 const MACHINE = {
@@ -44,6 +47,13 @@ const MACHINE = {
   'etc/modprobe.d/local.conf': 'options e1000e debug=1\nblacklist i8042\n',
   'proc/sys/kernel/modprobe': '/sbin/modprobe\n',
   'disk.img': '',
+  'machine.rec': [
+    'P: /devices/pci0000:00/0000:00:03.0', 'E: DRIVER=e1000e', 'E: MODALIAS=pci:v00008086d000010D3', 'E: SUBSYSTEM=pci', 'P: /devices/pci0000:00/0000:00:03.0/net/eth0', 'E: SUBSYSTEM=net',
+    'P: /devices/tsmodprobe', 'A: version=1\\n', `A: proc/sys/kernel/osrelease=${RELEASE}\\n`, 'A: proc/modules=e1000e 1 0 - Live 0x0\\nptp 24576 1 e1000e, Live 0x0\\n',
+    'L: sys/bus/pci/drivers/e1000e/module=../../../../module/e1000e', '',
+  ].join('\n'),
+  [`next/${NEXT}/e1000e.ko`]: buildModule({ modinfo: ['license=GPL v2', 'alias=pci:v00008086d000010D3*', 'depends='] }),
+  [`next/${NEXT}/modules.dep`]: 'e1000e.ko:\n', [`next/${NEXT}/modules.alias`]: 'alias pci:v00008086d000010D3* e1000e\n', [`next/${NEXT}/modules.builtin`]: 'kernel/ptp.ko\n',
   'proc/modules': 'ptp 24576 0 - Live 0x0\n',
   'sys/module/ptp/initstate': 'live\n', 'sys/module/ptp/refcnt': '0\n', 'sys/module/ptp/coresize': '24576\n',
 };
@@ -52,7 +62,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */

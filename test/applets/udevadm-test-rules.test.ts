@@ -148,6 +148,7 @@ describe('udevadm test-rules --capture', () => {
 N: vda
 E: MAJOR=1
 E: MINOR=2
+E: DEVNAME=/dev/vda
 E: SUBSYSTEM=block
 E: ID_OLD=1
 E: TAGS=:old:

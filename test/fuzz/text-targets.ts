@@ -8,6 +8,9 @@ import { lintLines } from '../../src/kmod/lint-lines.ts';
 import { parseProcModules } from '../../src/kmod/loaded.ts';
 import { parseStaticNodes } from '../../src/kmod/static-nodes.ts';
 import { parseSymvers, parseSystemMap } from '../../src/kmod/symvers.ts';
+import { openAnonymiser } from '../../src/machine/anonymise.ts';
+import { goalsOf } from '../../src/machine/machine-goals.ts';
+import { formatRecording, parseRecording } from '../../src/machine/recording.ts';
 import { compileHwdb } from '../../src/udev/hwdb-compile.ts';
 import { parseHwdb } from '../../src/udev/hwdb-parse.ts';
 import { parseImport } from '../../src/udev/import-lines.ts';
@@ -17,6 +20,7 @@ import { compileRules } from '../../src/udev/rules/compile.ts';
 import { parseRules } from '../../src/udev/rules/parse.ts';
 import { parseCaseFile } from '../../src/udev/rules/test-case.ts';
 import { parseUeventFile } from '../../src/udev/uevent.ts';
+import { RECORDING } from '../machine/recording-text.ts';
 import type { FuzzTarget } from './fuzz.ts';
 
 const WORDS = ['\0', '\\', '\\\n', '"', '\'', '[', ']', '*', '(', '{', '#', '\r', '\t', ' ', '\n', '=', '.', ':', '-', '\xff', '9'.repeat(40), '__proto__', '['.repeat(200)];
@@ -35,7 +39,17 @@ RUN{builtin}+="kmod load $env{MODALIAS}", NAME="%E{X}$$", e"\\n", SYSCTL{net.x}=
 `;
 const CASES = `P: /devices/a/block/sda\nN: sda\nE: SUBSYSTEM=block\nE: DEVTYPE=disk\nA: size=100\\n\nH: bin=00ff\nL: driver=../x\n\nP: /devices/a\nE: SUBSYSTEM=pci\n\ncase: one\naction: add\n\nbuiltin: hwdb\n  A=b\n\nexpect:\nlinks: disk/x\nproperty: A=b\nmode: 0660\ntags: t\n`;
 
+/** What is read is written so that it is read the same: the second time, as a node with `=` in its name cannot be written. */
+function readRecordings(input: string): unknown {
+  openAnonymiser()(input);
+  const recording = parseRecording(input, 'fuzz');
+  const again = formatRecording(parseRecording(formatRecording(recording), 'once'));
+  if (formatRecording(parseRecording(again, 'again')) !== again) throw new Error('a recording is not what was written');
+  return goalsOf(recording, { goals: ['root', 'keyboard', 'network'] });
+}
+
 export const TEXT_TARGETS: Readonly<Record<string, FuzzTarget>> = {
+  recording: text([RECORDING], readRecordings, ['P: /devices/', 'A: event/', 'A: proc/mounts=/dev/sda / ext4\\n', 'L: slaves/', 'E: ID_SERIAL=', '\nS: ', 'dm/uuid=CRYPT-']),
   'modprobe.d': text(
     ['alias pci:v[0-9]d* e1000e\noptions xfs debug=1 name="a b"\nblacklist a-b\ninstall x /bin/sh -c "y" \\\n  $CMDLINE_OPTS\nremove x z\nsoftdep a pre: b c post: d\nweakdep a b\n#tsmodprobe: deny k*\n'],
     (input) => [parseConfig(input, 'f', new ConfigBuilder()), lintLines(input, 'f')], ['alias ', 'softdep ', 'pre:', 'post:', 'include '],

@@ -9,7 +9,7 @@ import type { CapturedDevice } from '../../src/udev/umockdev.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 
 const parse = (text: string): readonly CapturedDevice[] => (
-  parseDevices(text.split('\n').map((line, index) => ({ text: line, line: index + 1 })).filter((line) => isDeviceLine(line.text)), 'a.umockdev', '/dev')
+  parseDevices(text.split('\n').map((line, index) => ({ text: line, line: index + 1 })).filter((line) => isDeviceLine(line.text)), 'a.umockdev')
 );
 
 /** In the form of umockdev-record. */
@@ -53,7 +53,7 @@ describe('parseDevices', () => {
   });
 
   it('reads what formatDevice writes', () => {
-    const devices = parse(RECORDED).map((device) => ({ ...device, record: device.record && { ...device.record, initialisedUsec: 0 } }));
+    const devices = parse(RECORDED);
     expect(parse(devices.map(formatDevice).join('\n'))).toEqual(devices);
   });
 

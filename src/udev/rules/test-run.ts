@@ -131,13 +131,13 @@ function recordOf({ record }: CapturedDevice, { stored }: TestCase): DeviceRecor
 
 /** Those of the file, then those of the files that it names. */
 function devicesOf(file: string, { devices, includes }: CaseFile): readonly CapturedDevice[] {
-  const all = [...parseDevices(devices, file, ROOTS.dev)];
+  const all = [...parseDevices(devices, file)];
   for (const { text, line } of includes) {
     const path = join(dirname(file), text);
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) throw new ParseError({ file, line, message: `there is no file ${path}` });
     const lines: NumberedLine[] = readText(path).split('\n').map((each, index) => ({ text: each, line: index + 1 })).filter((each) => isDeviceLine(each.text));
     // What the file itself says of a device goes before.
-    all.push(...parseDevices(lines, path, ROOTS.dev).filter(({ devpath }) => !all.some((own) => own.devpath === devpath)));
+    all.push(...parseDevices(lines, path).filter(({ devpath }) => !all.some((own) => own.devpath === devpath)));
   }
   return all;
 }
