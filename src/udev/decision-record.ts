@@ -1,25 +1,9 @@
 // A record of the journal of decisions: which module was asked for, by whom, what was planned and what came of it. One line of JSON each.
 
-import type { Outcome, ProbeFailure, ProbeResult, Reason } from '../kmod/probe.ts';
+import type { ModuleLoad, Outcome, ProbeResult, Reason } from '../kmod/probe.ts';
 
 /** A longer line is none of ours. */
 export const DECISION_MAX = 1 << 18;
-
-/** One file that was handed to the kernel. Times are milliseconds, `at` on CLOCK_MONOTONIC, which begins with the boot. */
-export type ModuleLoad = {
-  readonly module: string;
-  readonly path: string;
-  /** When it had its turn: a request waits for other loads before that, `waitMs` long. */
-  readonly at: number;
-  readonly waitMs: number;
-  readonly readMs: number;
-  /** 0 where the kernel took the file as it is. */
-  readonly decompressMs: number;
-  /** finit_module(2) or init_module(2): linking, init, and the probe of devices that the driver does not put off. */
-  readonly initMs: number;
-  readonly outcome: Outcome;
-  readonly failure?: ProbeFailure;
-};
 
 /** What came of one module of a plan. */
 export type DecidedModule = { readonly module: string; readonly reason: Pick<Reason, 'kind' | 'from'>; readonly outcome: Outcome };

@@ -1,7 +1,7 @@
 // The explanation of a target: one chain of links as plain data, made of the facts and of nothing else.
 
-import type { Source } from '../kmod/probe.ts';
-import { type Decision, type ModuleLoad } from '../udev/decision-record.ts';
+import type { ModuleLoad, Source } from '../kmod/probe.ts';
+import type { Decision } from '../udev/decision-record.ts';
 import type { AliasLine, DeviceFacts, ModuleFacts, PullFacts, RuleFacts, WhyFacts } from './facts.ts';
 
 export type LinkKind =

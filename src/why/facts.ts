@@ -1,8 +1,8 @@
 // What is known of a target and of all that led to it, as plain data: what the explanation is made of.
 
 import type { InitState } from '../kmod/live.ts';
-import type { Source } from '../kmod/probe.ts';
-import type { Decision, ModuleLoad } from '../udev/decision-record.ts';
+import type { ModuleLoad, Source } from '../kmod/probe.ts';
+import type { Decision } from '../udev/decision-record.ts';
 
 /** What the target turned out to be. `request`: an alias that no device has, such as `fs-xfs`. */
 export type SubjectKind = 'device' | 'modalias' | 'request' | 'module' | 'file-system' | 'image' | 'unknown';

@@ -6,9 +6,10 @@ import { readKernelLog } from '../kmod/kmsg.ts';
 import type { Kmod } from '../kmod/kmod.ts';
 import { LiveModules } from '../kmod/live.ts';
 import { ModuleRules } from '../kmod/module-rules.ts';
+import type { ModuleLoad } from '../kmod/probe.ts';
 import { TreeImages } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
-import type { Decision, ModuleLoad } from '../udev/decision-record.ts';
+import type { Decision } from '../udev/decision-record.ts';
 import type { AliasLine, ConfigLine, ModuleFacts, NeedFacts, SoftdepFacts } from './facts.ts';
 
 /** Lines of the kernel that are shown of one module. */
