@@ -1,9 +1,7 @@
 // tskmod probe: what libblkid says is on a disk or image, and which module its mount would load.
 
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { codeOf, messageOf, UsageError } from '../errors.ts';
+import { isRegistered, probeFile } from '../kmod/file-system.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import type { ProbePlan } from '../kmod/probe.ts';
 import type { BlkidResult, System } from '../system.ts';
@@ -82,16 +80,6 @@ export const probeApplet: Applet = {
   },
 };
 
-async function probeFile(system: System, path: string, offset: number): Promise<BlkidResult['values'] | undefined> {
-  const { blkid } = await system.native();
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    return (await blkid?.probe(fd, { offset, isCharacterDevice: fstatSync(fd).isCharacterDevice() }))?.values;
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** As get_fs_type() of the kernel asks: for a file system that is not registered yet, the module of `fs-TYPE`. */
 function mountAnswer(system: System, kmod: ReturnType<typeof openKmod>, { TYPE: type, USAGE: usage }: Readonly<Record<string, string>>): MountAnswer {
   if (type === undefined || usage !== 'filesystem') return { how: 'none' };
@@ -101,17 +89,6 @@ function mountAnswer(system: System, kmod: ReturnType<typeof openKmod>, { TYPE: 
   const modules = matches.map(({ module }) => module);
   const how = isRegistered(system, type) ? 'kernel' : matches.length === 0 ? 'unknown' : matches.every(({ builtin }) => builtin) ? 'builtin' : 'module';
   return { how, alias, modules, plan };
-}
-
-/** What is registered already, only of the kernel that runs. */
-function isRegistered({ roots: { proc }, release }: System, type: string): boolean {
-  try {
-    if (readFileSync(join(proc, 'sys/kernel/osrelease'), 'utf8').trim() !== release) return false;
-    return readFileSync(join(proc, 'filesystems'), 'utf8').split('\n').some((line) => line.split('\t')[1] === type);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
 
 function probeText(values: Readonly<Record<string, string>>, mount: MountAnswer): string {

@@ -9,6 +9,7 @@ import { hasIndexes } from '../kmod/module-source.ts';
 import type { ReopenedSource } from '../kmod/reopened-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
+import { openDecisionJournal } from '../udev/decisions.ts';
 import { parseGoal } from '../udev/goal.ts';
 import type { Goal } from '../udev/goal.ts';
 import { openJournal } from '../udev/journal.ts';
@@ -108,6 +109,7 @@ export async function stay(run: UdevdRun): Promise<number> {
     // Where the first coldplug failed, the rest of the daemon runs still.
     stop.abort();
     await Promise.allSettled([udevd?.stopped]);
+    parts.flush();
     await watch?.close();
     await parts.services?.close();
     release();
@@ -146,6 +148,7 @@ export async function workOnce(run: UdevdRun): Promise<number> {
     restore();
     if (!stop.signal.aborted) reached.abort();
     await Promise.allSettled([udevd?.stopped]);
+    parts.flush();
     await parts.services?.close();
   }
   if (stop.signal.aborted) {
@@ -170,6 +173,8 @@ type Parts = {
   readonly services: Services | undefined;
   start(): Promise<Udevd>;
   reload(): Promise<void>;
+  /** Writes what the journal of decisions has still to write. */
+  flush(): void;
 };
 
 type PartOptions = {
@@ -186,8 +191,10 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
   const { signal, goal, onRequest, onEvent, onWalk, onReload = () => undefined, onExit = () => undefined } = options;
   const account = openWalkAccount();
   const metrics = openMetrics();
+  const decisions = openDecisionJournal(system);
   const requests: ModuleRequests = openModuleRequests(system, kmod, (request) => {
     account.add(request);
+    decisions.note(request.decision);
     metrics.loads(request.result);
     onRequest(request);
   });
@@ -205,6 +212,7 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
   return {
     account,
     services,
+    flush: () => decisions.flush(),
     async start() {
       // Not before: V8 takes no code from the cache that was made under other flags.
       const countEvent = postponeOptimising();

@@ -39,7 +39,36 @@ export type InsertContext = {
   readonly newKernelLines: () => string[] | undefined;
   /** MODULE_INIT_IGNORE_*, to force what would not load; none when absent. */
   readonly flags?: number | undefined;
+  /** Where the time goes is added up. */
+  readonly meter?: InsertMeter;
 };
+
+/** Milliseconds of one insertion. */
+export type InsertTimes = { readMs: number; decompressMs: number; initMs: number };
+export type InsertMeter = { readonly times: InsertTimes; readonly now: () => number };
+
+/** Begins to measure a part; the function that it gives ends that. */
+function measure(meter: InsertMeter | undefined, part: keyof InsertTimes): () => void {
+  if (!meter) return () => undefined;
+  const began = meter.now();
+  return () => {
+    meter.times[part] += meter.now() - began;
+  };
+}
+
+async function finit({ native, meter }: InsertContext, fd: number, params: string, flags: number): Promise<Errno> {
+  const end = measure(meter, 'initMs');
+  const errno = await native.finitModule(fd, params, flags);
+  end();
+  return errno;
+}
+
+async function init({ native, meter }: InsertContext, image: Uint8Array, params: string): Promise<Errno> {
+  const end = measure(meter, 'initMs');
+  const errno = await native.initModule(image, params);
+  end();
+  return errno;
+}
 
 /**
  * Inserts an open module file: as it is where the kernel takes that, out of memory where the file is a part of another. Throws FormatError, LimitError or UnsupportedError for a file that cannot be decompressed.
@@ -50,19 +79,24 @@ export async function insertFile(file: ModuleFile, params: string, context: Inse
   const isForKernel = compression === undefined || compression === context.kernelFormat;
   if (file.fd !== undefined && isForKernel) {
     const flags = compression === undefined ? 0 : MODULE_INIT_COMPRESSED_FILE;
-    const errno = await native.finitModule(file.fd, params, forceFlags | flags);
+    const errno = await finit(context, file.fd, params, forceFlags | flags);
     if (!goesOnInUserspace(errno, compression, context.newKernelLines)) {
       return { errno, syscall: 'finit_module', decompressed: compression && 'kernel' };
     }
   }
+  const endRead = measure(context.meter, 'readMs');
   const content = file.read(0, file.size);
+  endRead();
   if (compression === undefined) return insertBytes(content, params, file.path, context, undefined);
   if (file.fd === undefined && isForKernel) {
     const insertion = await insertCompressed(content, params, file.path, context);
     if (insertion && !goesOnInUserspace(insertion.errno, compression, context.newKernelLines)) return insertion;
   }
   const codecs = { xz: native.xz, zstd: native.zstd };
-  return insertBytes(decompress(content, compression, { file: file.path, codecs }), params, file.path, context, 'userspace');
+  const endDecompress = measure(context.meter, 'decompressMs');
+  const image = decompress(content, compression, { file: file.path, codecs });
+  endDecompress();
+  return insertBytes(image, params, file.path, context, 'userspace');
 }
 
 /** Whether the answer to handing over the file itself says nothing yet about the module inside. */
@@ -76,12 +110,13 @@ function goesOnInUserspace(errno: Errno, compression: Compression | undefined, n
 }
 
 /** undefined without memfd_create(2): init_module(2) takes nothing compressed. */
-async function insertCompressed(content: Uint8Array, params: string, path: string, { native, flags = 0 }: InsertContext): Promise<Insertion | undefined> {
+async function insertCompressed(content: Uint8Array, params: string, path: string, context: InsertContext): Promise<Insertion | undefined> {
+  const { native, flags = 0 } = context;
   const memory = native.memfdCreate(path.slice(path.lastIndexOf('/') + 1));
   if ('errno' in memory) return undefined;
   try {
     writeAll(memory.fd, content);
-    const errno = await native.finitModule(memory.fd, params, flags | MODULE_INIT_COMPRESSED_FILE);
+    const errno = await finit(context, memory.fd, params, flags | MODULE_INIT_COMPRESSED_FILE);
     return { errno, syscall: 'finit_module', decompressed: 'kernel' };
   } finally {
     closeSync(memory.fd);
@@ -89,21 +124,22 @@ async function insertCompressed(content: Uint8Array, params: string, path: strin
 }
 
 async function insertBytes(
-  image: Uint8Array, params: string, path: string, { native, flags = 0 }: InsertContext, decompressed: Insertion['decompressed'],
+  image: Uint8Array, params: string, path: string, context: InsertContext, decompressed: Insertion['decompressed'],
 ): Promise<Insertion> {
+  const { native, flags = 0 } = context;
   const memory = native.memfdCreate(path.slice(path.lastIndexOf('/') + 1));
   if ('errno' in memory) {
     if (errnoName(memory.errno) !== 'ENOSYS') return { errno: memory.errno, syscall: 'memfd_create', decompressed };
-    return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
+    return { errno: await init(context, forced(image, flags, path), params), syscall: 'init_module', decompressed };
   }
   try {
     writeAll(memory.fd, image);
-    const errno = await native.finitModule(memory.fd, params, flags);
+    const errno = await finit(context, memory.fd, params, flags);
     if (errnoName(errno) !== 'ENOSYS') return { errno, syscall: 'finit_module', decompressed };
   } finally {
     closeSync(memory.fd);
   }
-  return { errno: await native.initModule(forced(image, flags, path), params), syscall: 'init_module', decompressed };
+  return { errno: await init(context, forced(image, flags, path), params), syscall: 'init_module', decompressed };
 }
 
 function writeAll(fd: number, bytes: Uint8Array): void {

@@ -10,6 +10,8 @@ const RECORD_SIZE = 8192;
 /** Lines kept, and records looked at in one go. */
 const MAX_LINES = 16;
 const MAX_RECORDS = 1024;
+/** Of a whole log; the largest buffers have some hundred thousand. */
+const LOG_RECORDS_MAX = 1 << 19;
 const LOG_KERN = 0;
 
 export type KmsgRecord = { readonly level: number; readonly facility: number; readonly seq: number; readonly text: string };
@@ -72,7 +74,7 @@ export class KmsgTail {
 
   #drain(): void {
     for (let i = 0; i < MAX_RECORDS; i++) {
-      const record = this.#next(this.#buffer);
+      const record = nextRecord(this.#fd, this.#buffer);
       if (record === 'end') return;
       const parsed = record === undefined ? undefined : parseKmsgRecord(record);
       if (parsed?.facility !== LOG_KERN) continue;
@@ -80,16 +82,40 @@ export class KmsgTail {
       this.#seen++;
     }
   }
+}
 
-  #next(buffer: Buffer): string | undefined | 'end' {
+/** The kernel's own lines since its start, oldest first, as far as its buffer has them. Empty, with a debug record, where they may not be read. */
+export function readKernelLog(system: System): string[] {
+  const path = `${system.roots.dev}/kmsg`;
+  const lines: string[] = [];
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const size = readSync(this.#fd, buffer);
-      return size === 0 ? 'end' : buffer.toString('utf8', 0, size);
-    } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return 'end';
-      // EPIPE: records were overwritten before they were read; the next read goes on behind the gap.
-      if (codeOf(error) === 'EPIPE') return undefined;
-      throw error;
+      const buffer = Buffer.alloc(RECORD_SIZE);
+      for (let i = 0; i < LOG_RECORDS_MAX; i++) {
+        const record = nextRecord(fd, buffer);
+        if (record === 'end') break;
+        const parsed = record === undefined ? undefined : parseKmsgRecord(record);
+        if (parsed?.facility === LOG_KERN) lines.push(parsed.text);
+      }
+    } finally {
+      closeSync(fd);
     }
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    system.log.debug({ code: 'no-kmsg', message: `could not read ${path}: ${codeOf(error)}` });
+  }
+  return lines;
+}
+
+function nextRecord(fd: number, buffer: Buffer): string | undefined | 'end' {
+  try {
+    const size = readSync(fd, buffer);
+    return size === 0 ? 'end' : buffer.toString('utf8', 0, size);
+  } catch (error) {
+    if (codeOf(error) === 'EAGAIN') return 'end';
+    // EPIPE: records were overwritten before they were read; the next read goes on behind the gap.
+    if (codeOf(error) === 'EPIPE') return undefined;
+    throw error;
   }
 }

@@ -4,10 +4,11 @@ import { describeErrno, errnoByName, type Errno, O_NONBLOCK, O_TRUNC, type Syste
 import type { Compression } from './compression.ts';
 import { errnoFailure, failureOf } from './failure.ts';
 import { type Attempt, GoalRun } from './goal-run.ts';
+import type { InsertTimes } from './insert.ts';
 import { KmsgTail } from './kmsg.ts';
 import type { LiveModules } from './live.ts';
 import type { ModuleSource } from './module-source.ts';
-import type { GoalResult, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
+import type { GoalResult, ModuleLoad, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
 import { finishedGoal, inUseFailure, settledGoal } from './rehearsal.ts';
 
 /** Modules whose init runs at the same time. Each holds a thread of the libuv pool. */
@@ -40,6 +41,8 @@ export type ExecuteOptions = {
   readonly forKernel?: boolean;
   /** Called for each step that is about to be taken, in the order of the plan. */
   readonly onStep?: (step: ProbeStep) => void;
+  /** Called after each file that was handed to the kernel for this plan; what another plan has under way is told to that one. */
+  readonly onLoad?: (load: ModuleLoad) => void;
 };
 
 /** Shared by all plans of a process: requests for one module share one load in flight. */
@@ -112,11 +115,10 @@ export class Loader {
 
   async #insertNow(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     if (options.forKernel) return this.#insertForKernel(step, options);
+    const asked = this.#system.clock.now();
     await this.#takeThread();
     try {
-      return await this.#timed(() => this.#insertFile(step, options));
-    } catch (error) {
-      return { outcome: 'failed', failure: failureOf(error, step.path) };
+      return await this.#insertTimed(step, options, asked);
     } finally {
       this.#releaseThread();
     }
@@ -124,6 +126,7 @@ export class Loader {
 
   /** Bounded by the kernel, which has at most fifty requests at a time, and by the threads of the pool. */
   async #insertForKernel(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
+    const asked = this.#system.clock.now();
     try {
       // finit_module would wait for a module that another process is loading, and hold a thread for as long.
       const end = this.#system.clock.now() + LOOP_MS;
@@ -132,7 +135,7 @@ export class Loader {
         await this.#system.clock.sleep(LOOK_MS);
       }
       if (this.#live.state(step.module) === 'live') return { outcome: 'live' };
-      return await this.#timed(() => this.#insertFile(step, options));
+      return await this.#insertTimed(step, options, asked);
     } catch (error) {
       return { outcome: 'failed', failure: failureOf(error, step.path) };
     }
@@ -151,7 +154,19 @@ export class Loader {
     }
   }
 
-  async #insertFile(step: ProbeStep, { insertFlags }: ExecuteOptions): Promise<Attempt> {
+  /** Never rejects. `asked`: since when the step has waited for its turn. */
+  async #insertTimed(step: ProbeStep, options: ExecuteOptions, asked: number): Promise<Attempt> {
+    const times: InsertTimes = { readMs: 0, decompressMs: 0, initMs: 0 };
+    const at = this.#system.clock.now();
+    const attempt = await this.#timed(() => this.#insertFile(step, options, times)).catch((error: unknown): Attempt => (
+      { outcome: 'failed', failure: failureOf(error, step.path) }
+    ));
+    const { outcome, failure } = attempt;
+    if (outcome !== 'live') options.onLoad?.({ module: step.module, path: step.path, at, waitMs: at - asked, ...times, outcome, ...(failure ? { failure } : {}) });
+    return attempt;
+  }
+
+  async #insertFile(step: ProbeStep, { insertFlags }: ExecuteOptions, times: InsertTimes): Promise<Attempt> {
     // Only a real load pays for the decoders and for the FFI.
     const { insertFile, kernelCompression } = await import('./insert.ts');
     const native = await this.#system.native();
@@ -163,6 +178,7 @@ export class Loader {
     try {
       const { errno, syscall } = await insertFile(file, step.params, {
         native, kernelFormat: this.#kernelFormat, newKernelLines: () => kmsg?.since(mark), flags: insertFlags,
+        meter: { times, now: () => this.#system.clock.now() },
       });
       if (errno === 0) return { outcome: 'inserted' };
       if (errno === errnoByName('EEXIST')) return { outcome: 'live' };

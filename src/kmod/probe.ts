@@ -88,3 +88,19 @@ export type ProbeResult = {
   readonly warnings: readonly LogRecord[];
   readonly ms: number;
 };
+
+/** One file that was handed to the kernel. Times are milliseconds, `at` on CLOCK_MONOTONIC, which begins with the boot. */
+export type ModuleLoad = {
+  readonly module: string;
+  readonly path: string;
+  /** When it had its turn: a request waits for other loads before that, `waitMs` long. */
+  readonly at: number;
+  readonly waitMs: number;
+  readonly readMs: number;
+  /** 0 where the kernel took the file as it is. */
+  readonly decompressMs: number;
+  /** finit_module(2) or init_module(2): linking, init, and the probe of devices that the driver does not put off. */
+  readonly initMs: number;
+  readonly outcome: Outcome;
+  readonly failure?: ProbeFailure;
+};

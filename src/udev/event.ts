@@ -148,7 +148,7 @@ async function runAll(
     const { type, command, source } = entry;
     report?.({ what: type, name: command, rule: `${source.file}:${source.line}` });
     const reason = type === 'program' ? await programFailure(host, command, properties)
-      : await builtinFailure(machine, { system, device, properties, action, findDevice: host.deviceOf, ...(signal ? { signal } : {}) }, command);
+      : await builtinFailure(machine, { system, device, properties, action, findDevice: host.deviceOf, rule: source, ...(signal ? { signal } : {}) }, command);
     if (reason === undefined) continue;
     failures.push({ run: entry, reason });
     system.log.warn({ code: 'run-failed', message: `${device.sysname}: '${command}' of ${source.file}:${source.line} failed: ${reason}`, ...source });

@@ -1,11 +1,14 @@
 // Who asks for which module: the same request is made once at a time, and every answer is told to whoever keeps account.
 
 import { messageOf } from '../errors.ts';
-import type { ProbeResult } from '../kmod/probe.ts';
+import type { ModuleLoad, ProbeResult } from '../kmod/probe.ts';
 import type { System } from '../system.ts';
+import { decidedModules } from './decision-record.ts';
+import type { Decision } from './decision-record.ts';
 import { logOutcomes } from './load.ts';
 import type { ModuleProber } from './load.ts';
 import { printable } from './printable.ts';
+import type { RuleSource } from './rules/event-result.ts';
 
 /** In place of a devpath, for what the kernel asks for itself. */
 export const KERNEL_REQUEST = 'request_module';
@@ -16,11 +19,13 @@ export type ModuleRequest = {
   /** For whom; KERNEL_REQUEST for the kernel itself. */
   readonly devpath: string;
   readonly result: ProbeResult;
+  /** For the journal. */
+  readonly decision: Decision;
 };
 
 export interface ModuleRequests {
-  /** Loads. Undefined, and a log record, where no plan can be made. Never rejects for a module that fails. */
-  request(name: string, devpath: string): Promise<ProbeResult | undefined>;
+  /** Loads; `rule` asked, where one did. Undefined, and a log record, where no plan can be made. Never rejects for a module that fails. */
+  request(name: string, devpath: string, rule?: RuleSource): Promise<ProbeResult | undefined>;
   /**
    * For request_module() of the kernel, which may come from the init of a module that is being loaded: it waits for no other request.
    * A blacklist counts for aliases only, as for modprobe.
@@ -46,7 +51,7 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
   let answered: Map<string, ProbeResult | undefined> | undefined;
   let waiting: (() => void)[] = [];
 
-  const load = async (name: string, isForKernel = false): Promise<ProbeResult | undefined> => {
+  const load = async (name: string, onLoad: (load: ModuleLoad) => void, isForKernel = false): Promise<ProbeResult | undefined> => {
     let plan;
     try {
       plan = kmod.plan(name, isForKernel ? {} : { useBlacklist: 'all' });
@@ -54,10 +59,10 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
       system.log.error({ code: 'plan-failed', message: `${printable(name)}: ${messageOf(error)}` });
       return undefined;
     }
-    return kmod.execute(plan, { forKernel: isForKernel });
+    return kmod.execute(plan, { forKernel: isForKernel, onLoad });
   };
-  const start = (name: string): Promise<ProbeResult | undefined> => {
-    const loading = load(name).finally(() => {
+  const start = (name: string, onLoad: (load: ModuleLoad) => void): Promise<ProbeResult | undefined> => {
+    const loading = load(name, onLoad).finally(() => {
       underWay.delete(name);
       if (underWay.size > 0) return;
       const wake = waiting;
@@ -67,24 +72,31 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
     underWay.set(name, loading);
     return loading;
   };
+  const decision = (name: string, devpath: string, at: number, result: ProbeResult, loads: readonly ModuleLoad[], rule?: RuleSource): Decision => ({
+    name, devpath, ...(rule ? { rule } : {}), at, ms: system.clock.now() - at, modules: decidedModules(result), loads,
+  });
 
   return {
-    async request(name, devpath) {
+    async request(name, devpath, rule) {
+      const at = system.clock.now();
+      const loads: ModuleLoad[] = [];
       const known = answered?.get(name);
       const shared = known === undefined ? underWay.get(name) : undefined;
-      const result = known ?? await (shared ?? start(name));
+      const result = known ?? await (shared ?? start(name, (each) => loads.push(each)));
       if (!result) return undefined;
       answered?.set(name, result);
       // Told once in the log; who keeps account hears of each device.
       if (!known && !shared) logOutcomes(system, [{ modalias: name, devices: [devpath], result }]);
-      onResult?.({ name, devpath, result });
+      onResult?.({ name, devpath, result, decision: decision(name, devpath, at, result, loads, rule) });
       return result;
     },
     async requestForKernel(name) {
-      const result = await load(name, true);
+      const at = system.clock.now();
+      const loads: ModuleLoad[] = [];
+      const result = await load(name, (each) => loads.push(each), true);
       if (!result) return undefined;
       logOutcomes(system, [{ modalias: name, devices: [KERNEL_REQUEST], result }]);
-      onResult?.({ name, devpath: KERNEL_REQUEST, result });
+      onResult?.({ name, devpath: KERNEL_REQUEST, result, decision: decision(name, KERNEL_REQUEST, at, result, loads) });
       return result;
     },
     loading: () => [...underWay.keys()],

@@ -21,6 +21,7 @@ import { modinfo } from '../../src/applets/modinfo.ts';
 import { modprobe } from '../../src/applets/modprobe.ts';
 import { probeApplet } from '../../src/applets/probe.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
+import { whyApplet } from '../../src/applets/why.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 import { buildModule } from '../kmod/elf-builder.ts';
 import { runApplet } from './run-applet.ts';
@@ -62,7 +63,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, why: whyApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */

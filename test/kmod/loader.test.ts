@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { openKmod } from '../../src/kmod/kmod.ts';
 import { MODULE_INIT_COMPRESSED_FILE } from '../../src/system.ts';
-import type { ProbeResult } from '../../src/kmod/probe.ts';
+import type { ModuleLoad, ProbeResult } from '../../src/kmod/probe.ts';
 import { IMAGE, machine, tree } from './machine.ts';
 
 const outcomes = (result: ProbeResult) => result.goals.map((goal) => ({
@@ -21,6 +21,16 @@ describe('execute', () => {
     expect(native.loads.map(({ module, params }) => `${module} ${params}`))
       .toEqual(['crc32c_generic ', 'crc32c_intel ', 'libcrc32c ', 'xfs a=1 b=2']);
     expect(Buffer.from(native.loads[3]?.image ?? [])).toEqual(IMAGE);
+  });
+
+  it('tells each load once, to the plan that made it, with where its time went', async () => {
+    const { kmod } = machine({}, { answers: [{ call: 'finitModule', module: 'crc32c_intel', errno: 19 }] });
+    const told: ModuleLoad[] = [];
+    await Promise.all([1, 2].map(() => kmod.execute(kmod.plan('xfs'), { onLoad: (load) => told.push(load) })));
+    expect(told.map(({ module, outcome, failure }) => [module, outcome, failure?.code])).toEqual([
+      ['crc32c_generic', 'inserted', undefined], ['crc32c_intel', 'failed', 'ENODEV'], ['libcrc32c', 'inserted', undefined], ['xfs', 'inserted', undefined],
+    ]);
+    for (const { waitMs, readMs, decompressMs, initMs } of told) expect([waitMs, readMs, decompressMs, initMs].every((ms) => Number.isFinite(ms) && ms >= 0)).toBe(true);
   });
 
   it('takes EEXIST for success, and skips what is live', async () => {

@@ -10,6 +10,8 @@ export type BuiltinContext = {
   readonly properties: ReadonlyMap<string, string>;
   readonly action: string;
   readonly signal?: AbortSignal;
+  /** Of RUN: the rule that asked. */
+  readonly rule?: { readonly file: string; readonly line: number };
   /** A device by its id (`+pci:0000:00:03.0`, `n2`), for `hwdb --device`; absent: none is found. */
   readonly findDevice?: (id: string) => Device | undefined;
 };

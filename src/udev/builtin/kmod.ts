@@ -9,7 +9,7 @@ export function kmodBuiltin(requests?: Pick<ModuleRequests, 'request'>): Builtin
     name: 'kmod',
     help: 'Kernel module loader',
     runOnce: false,
-    async run({ device, properties, system }: BuiltinContext, argv) {
+    async run({ device, properties, system, rule }: BuiltinContext, argv) {
       const [, verb, ...named] = argv;
       if (verb !== 'load') {
         system.log.warn({ code: 'builtin-usage', message: `${device.sysname}: kmod: expected: load [MODULE...]` });
@@ -18,7 +18,7 @@ export function kmodBuiltin(requests?: Pick<ModuleRequests, 'request'>): Builtin
       const modalias = properties.get('MODALIAS');
       const names = named.length > 0 ? named : modalias ? [modalias] : [];
       // A module that fails is told by the loader; the rules go on, as in udev.
-      await Promise.all(names.map((name) => requests?.request(name, device.devpath)));
+      await Promise.all(names.map((name) => requests?.request(name, device.devpath, rule)));
       return new Map();
     },
   };
