@@ -42,6 +42,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'probe', summary: 'say what is on a disk or image, and which module its mount would load', load: async () => (await import('./applets/probe.ts')).probeApplet },
   { name: 'helper', summary: 'have the kernel ask tsudevd for modules', load: async () => (await import('./applets/helper.ts')).helperApplet },
   { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
+  { name: 'bundle', summary: 'put the modules of a kernel into one file, and look into such a file', load: async () => (await import('./applets/bundle.ts')).bundleApplet },
   { name: 'initramfs', summary: 'make an initramfs of selected modules that boots a root file system or stays in RAM', load: async () => (await import('./applets/initramfs.ts')).initramfsApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];

@@ -4,8 +4,6 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { codeOf, messageOf, UnsupportedError, UsageError } from '../errors.ts';
-import { readMachine } from '../kmod/select-reader.ts';
-import type { NeedyMachine } from '../kmod/select.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -16,6 +14,7 @@ import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { openProgress } from './progress.ts';
+import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
 
 const PROGRAM = 'tskmod initramfs';
 const COMPRESSIONS = ['auto', 'gzip', 'xz', 'zstd', 'none'] as const;
@@ -48,7 +47,8 @@ Exit codes: 0 written, 1 not.
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' },
-  ...['kernel', 'modules', 'select', 'machine', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
+  ...SELECT_OPTIONS,
+  ...['kernel', 'modules', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
   { long: 'no-node' }, { long: 'json' }, { long: 'help', short: 'h' },
 ];
 
@@ -116,7 +116,7 @@ export function parseInitramfsArguments(argv: readonly string[]): Command | 'hel
   return {
     output, json: last('json') !== undefined, release: last('release'), kernel: last('kernel'), modules: last('modules'),
     plain: {
-      select: all('select'), machines: all('machine').map(machineAt), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
+      ...selectionIn(options), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
       node: last('no-node') !== undefined ? undefined : last('node') ?? process.execPath, compression,
     },
   };
@@ -145,11 +145,6 @@ async function completed(command: Command, context: AppletContext, onProgress: (
 function existing(path: string | undefined): string | undefined {
   if (path !== undefined && !existsSync(path)) throw new UsageError(`--modules ${path}: no such file or directory`);
   return path;
-}
-
-function machineAt(directory: string): NeedyMachine {
-  if (!existsSync(join(directory, 'sys'))) throw new UsageError(`--machine ${directory}: no sys below it`);
-  return readMachine(directory);
 }
 
 /** `SRC`, which keeps its absolute path, or `SRC:DST`. */

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { Applet } from '../../src/applets/applet.ts';
+import { bundleApplet } from '../../src/applets/bundle.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
 import { doctor } from '../../src/applets/doctor.ts';
 import { helperApplet } from '../../src/applets/helper.ts';
@@ -19,6 +20,7 @@ import { modinfo } from '../../src/applets/modinfo.ts';
 import { modprobe } from '../../src/applets/modprobe.ts';
 import { probeApplet } from '../../src/applets/probe.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
+import { erofsChunks } from '../../src/image/erofs-write.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 import { buildModule } from '../kmod/elf-builder.ts';
 import { runApplet } from './run-applet.ts';
@@ -44,6 +46,7 @@ const MACHINE = {
   'etc/modprobe.d/local.conf': 'options e1000e debug=1\nblacklist i8042\n',
   'proc/sys/kernel/modprobe': '/sbin/modprobe\n',
   'disk.img': '',
+  'modules.erofs': Buffer.concat(Array.from(erofsChunks([{ path: `${RELEASE}/kernel/ptp.ko`, kind: 'file', size: 24_576, read: (target) => void target.fill(1) }]), (bytes) => Buffer.from(bytes))),
   'proc/modules': 'ptp 24576 0 - Live 0x0\n',
   'sys/module/ptp/initstate': 'live\n', 'sys/module/ptp/refcnt': '0\n', 'sys/module/ptp/coresize': '24576\n',
 };
@@ -52,7 +55,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, kmod: kmodApplet(() => undefined),
+  bundle: bundleApplet, modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */
