@@ -14,6 +14,9 @@ all times are SOURCE_DATE_EPOCH, or 0.
   create -o FILE       make one, with indexes that are up to date
   list FILE            what is in it, with bytes
   info FILE            format, release, sizes, what made it
+  verify FILE          read all of it: every module, every sum, and whether the indexes agree
+  extract FILE [GLOB]...
+                       unpack files, all of them or those of these paths, below -C DIR
 All commands:
       --json           JSON Lines (docs/json.md)
   -S, --release R      the kernel release, where a place has modules of several
@@ -29,8 +32,10 @@ create:
       --machine DIR    those that this machine's devices need (/), or a captured one's (DIR/sys)
       --weakdeps       also what weakdeps of the selected modules name
       --firmware       also the firmware of the selected modules, as firmware/
+extract:
+  -C, --directory DIR  where to; the current directory when absent. Nothing gets out of it
 Commands that read take any image that the tools read: erofs, ext4, squashfs, cpio and tar.
-Exit codes: 0 done, 1 not.
+Exit codes: 0 done (verify: all agrees), 1 not.
 `;
 
 /** What a command gets of its applet. */
@@ -45,6 +50,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<(run: BundleRun) => Promis
   create: async () => (await import('./bundle-create.ts')).bundleCreate,
   list: async () => (await import('./bundle-read.ts')).bundleList,
   info: async () => (await import('./bundle-read.ts')).bundleInfo,
+  verify: async () => (await import('./bundle-read.ts')).bundleVerify,
+  extract: async () => (await import('./bundle-read.ts')).bundleExtract,
 };
 
 /** `tskmod bundle`. */
