@@ -1,4 +1,4 @@
-// tskmod bundle create: reads what is asked, makes the file, and prints its sizes.
+// tskmod bundle create and add: read what is asked, make the file, and print its sizes.
 
 import { UsageError } from '../errors.ts';
 import { type BundleReport, planBundle, releaseAt, writePlanned } from '../bundle/create.ts';
@@ -67,6 +67,30 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
     return 0;
   } finally {
     contents.close?.();
+  }
+}
+
+export async function bundleAdd({ argv, context, progress, signal }: BundleRun): Promise<number> {
+  const { options, operands: [path, ...files] } = getopt(argv, [{ long: 'release', short: 'S', argument: 'required' }, { long: 'json' }], PROGRAM);
+  if (path === undefined || files.length === 0) throw new UsageError(`add: ${path === undefined ? 'to which file?' : 'which modules?'}`);
+  const { openBundle } = await import('../bundle/read-bundle.ts');
+  const { planAddition } = await import('../bundle/add.ts');
+  const onProgress = (text: string): void => progress.show(text);
+  const system = context.openSystem({});
+  const bundle = await openBundle(system, path, options.findLast(({ name }) => name === 'release')?.value);
+  try {
+    const { contents, format, added, warnings } = await planAddition(system, bundle, files, onProgress);
+    const epoch = context.env['SOURCE_DATE_EPOCH'];
+    const mtime = epoch === undefined ? bundle.image.tree.entry(bundle.directory)?.mtime ?? 0 : epochOf(epoch);
+    // What replaces it is written beside it, and read out of it: it stays open until then.
+    const report = await writePlanned(path, contents, { format, mtime, selected: bundle.manifest?.selected ?? [], signal, onProgress });
+    progress.clear();
+    for (const warning of warnings) context.stderr(`${PROGRAM}: warning: ${warning}\n`);
+    if (options.some(({ name }) => name === 'json')) context.stdout(jsonLine('bundle', { ...report, added }));
+    else context.stdout(added.map((one) => `${one.replaces === undefined ? 'added' : 'replaced'}  ${one.path}\n`).join('') + reportText(report));
+    return 0;
+  } finally {
+    bundle.close();
   }
 }
 

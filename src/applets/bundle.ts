@@ -12,6 +12,8 @@ All modules of a kernel, or a selection, in one file, which the tools read in pl
 all times are SOURCE_DATE_EPOCH, or 0.
 
   create -o FILE       make one, with indexes that are up to date
+  add FILE MODULE.ko...
+                       make it anew with modules more, or in place of those of the same name
   list FILE            what is in it, with bytes
   info FILE            format, release, sizes, what made it
   verify FILE          read all of it: every module, every sum, and whether the indexes agree
@@ -48,6 +50,7 @@ export type BundleRun = {
 
 const COMMANDS: Readonly<Record<string, () => Promise<(run: BundleRun) => Promise<number>>>> = {
   create: async () => (await import('./bundle-create.ts')).bundleCreate,
+  add: async () => (await import('./bundle-create.ts')).bundleAdd,
   list: async () => (await import('./bundle-read.ts')).bundleList,
   info: async () => (await import('./bundle-read.ts')).bundleInfo,
   verify: async () => (await import('./bundle-read.ts')).bundleVerify,

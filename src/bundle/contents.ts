@@ -172,7 +172,8 @@ function fileOf(source: ModuleSource, { relative, path }: ModulePath): BundleFil
   return { kind: 'module', path: relative, size: statSync(path).size, from: () => source.open(relative) };
 }
 
-function sizeOf({ isFile, path, open }: PlacedModule): number {
+/** Bytes in the file. */
+export function sizeOf({ isFile, path, open }: PlacedModule): number {
   if (isFile) return statSync(path).size;
   const file = open();
   try {
