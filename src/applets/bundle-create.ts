@@ -15,12 +15,14 @@ const PROGRAM = 'tskmod bundle';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' }, { long: 'from', argument: 'required' },
-  { long: 'modules', argument: 'required' }, { long: 'format', argument: 'required' }, ...SELECT_OPTIONS, { long: 'weakdeps' }, { long: 'firmware' }, { long: 'json' },
+  { long: 'modules', argument: 'required' }, { long: 'format', argument: 'required' }, ...SELECT_OPTIONS, { long: 'weakdeps' }, { long: 'firmware' }, { long: 'explain' }, { long: 'json' },
 ];
 
 /** What `create` was asked. */
 export type CreateRequest = {
-  readonly output: string;
+  /** undefined with `explain` alone: then nothing is written. */
+  readonly output: string | undefined;
+  readonly explain: boolean;
   readonly release: string | undefined;
   readonly modules: readonly string[];
   readonly format: BundleFormat;
@@ -37,7 +39,8 @@ export function parseCreate(argv: readonly string[]): CreateRequest {
   const [operand] = operands;
   if (operand !== undefined) throw new UsageError(`create ${operand}: the file is named with -o, the modules with --from`);
   const output = all('output').at(-1);
-  if (output === undefined) throw new UsageError('where to? Name a file with -o');
+  const explain = all('explain').length > 0;
+  if (output === undefined && !explain) throw new UsageError('where to? Name a file with -o');
   const wanted = all('format').at(-1) ?? 'erofs';
   const format = BUNDLE_FORMATS.find((name) => name === wanted);
   if (format === undefined) throw new UsageError(`--format ${wanted}: there are ${BUNDLE_FORMATS.join(', ')}`);
@@ -46,21 +49,27 @@ export function parseCreate(argv: readonly string[]): CreateRequest {
   const [weakdeps, firmware] = [all('weakdeps').length > 0, all('firmware').length > 0];
   const request = { ...splitPatterns(isAll ? ['**'] : select), machines, weakdeps, firmware };
   return {
-    output, format, release: all('release').at(-1), modules: [...all('from').slice(-1), ...all('modules')], json: all('json').length > 0,
-    // Firmware of all modules is a selection of them all.
-    select: isAll && !firmware ? undefined : request,
+    output, format, explain, release: all('release').at(-1), modules: [...all('from').slice(-1), ...all('modules')], json: all('json').length > 0,
+    // Firmware of all modules, and reasons, are those of a selection of them all.
+    select: isAll && !firmware && !explain ? undefined : request,
     selected: options.flatMap(({ name, value }) => (['select', 'machine'].includes(name) ? [`--${name}=${value}`] : ['weakdeps', 'firmware'].includes(name) ? [`--${name}`] : [])),
   };
 }
 
 export async function bundleCreate({ argv, context, progress, signal }: BundleRun): Promise<number> {
-  const { output, release, modules, format, select, selected, json } = parseCreate(argv);
+  const { output, explain, release, modules, format, select, selected, json } = parseCreate(argv);
   const mtime = epochOf(context.env['SOURCE_DATE_EPOCH']);
   const onProgress = (text: string): void => progress.show(text);
   const [place] = modules;
   const told = release ?? (place === undefined ? undefined : await releaseAt(context.openSystem({}), place));
   const contents = await planBundle(context.openSystem(told === undefined ? {} : { release: told }), { modules, select, onProgress });
   try {
+    if (explain && contents.selection) {
+      const { explainJson, explainText } = await import('./bundle-explain.ts');
+      progress.clear();
+      context.stdout(json ? explainJson(contents.selection) : explainText(contents.selection));
+    }
+    if (output === undefined) return 0;
     const report = await writePlanned(output, contents, { format, mtime, selected, signal, onProgress });
     progress.clear();
     context.stdout(json ? jsonLine('bundle', report) : reportText(report));

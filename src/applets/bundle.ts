@@ -34,6 +34,8 @@ create:
       --machine DIR    those that this machine's devices need (/), or a captured one's (DIR/sys)
       --weakdeps       also what weakdeps of the selected modules name
       --firmware       also the firmware of the selected modules, as firmware/
+      --explain        why each file is in it, what it costs, and what would go without it; without -o
+                       nothing is written
 extract:
   -C, --directory DIR  where to; the current directory when absent. Nothing gets out of it
 Commands that read take any image that the tools read: erofs, ext4, squashfs, cpio and tar.

@@ -56,7 +56,7 @@ const ROOT_OFFSET = { at: 8, mask: 0x0fff_ffff, value: 12 };
  */
 export async function readContents(system: System, source: ModuleSource, { select, onProgress }: ContentsOptions = {}): Promise<BundleContents> {
   const state = source.kind === 'tree' ? treeState(system, source) : undefined;
-  if (state?.isCurrent && !select) {
+  if (state?.isCurrent && state.isOurs && !select) {
     const files = state.modules.map((module) => fileOf(source, module));
     return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
   }
@@ -72,7 +72,7 @@ export async function readContents(system: System, source: ModuleSource, { selec
   let selection: Selection | undefined;
   if (select) {
     // What is selected by names has to be looked up in indexes that are current.
-    const isStale = state !== undefined && !state.isCurrent;
+    const isStale = state !== undefined && (!state.isCurrent || (select.weakdeps === true && !source.exists('modules.weakdep')));
     if (isStale) facts = await read(all.map((file) => placedModule(source, file)));
     const fresh = facts && formatIndexes(source.name, all.map((file) => placedModule(source, file)), facts, lists);
     selection = await readSelection(system, fresh ? withIndexes(source, fresh) : source, { ...select, onProgress: (done, total) => onProgress?.(`looking for firmware: ${done} of ${total} modules`) });
@@ -133,23 +133,31 @@ export function fillFrom({ from, path }: BundleFile, target: Uint8Array, offset:
   }
 }
 
-type TreeState = { readonly modules: readonly ModulePath[]; readonly isCurrent: boolean };
+type TreeState = {
+  readonly modules: readonly ModulePath[];
+  /** Its indexes are those of these modules. */
+  readonly isCurrent: boolean;
+  /** And all of them are there, as we would write them. */
+  readonly isOurs: boolean;
+};
 
 /** The modules of a tree: those of its modules.dep where that is current, else all that are there. depmod.d is not asked. */
 function treeState(system: System, source: ModuleSource): TreeState {
   const found = scanModules(source.name, parseDepmodConfig([], source.release), system.log);
   const dep = statOf(source.resolve('modules.dep'));
-  if (dep && DEPMOD_FILES.every(({ name }) => source.exists(name)) && isLaidOutAsOurs(source)) {
+  const absent = DEPMOD_FILES.filter(({ name }) => !source.exists(name));
+  if (dep && absent.every(({ name }) => name === 'modules.weakdep')) {
     const indexed = indexedModules(source, system);
     const isCurrent = indexed.length === found.size && indexed.every(({ name, relative, path }) => {
       const stat = isAbsolute(relative) || !found.has(name) ? undefined : statOf(path);
       return stat !== undefined && stat.mtimeMs <= dep.mtimeMs && stat.ctimeMs <= dep.ctimeMs;
     });
-    if (isCurrent) return { modules: indexed, isCurrent };
+    if (isCurrent) return { modules: indexed, isCurrent, isOurs: absent.length === 0 && isLaidOutAsOurs(source) };
   }
-  return { modules: [...found.values()], isCurrent: false };
+  return { modules: [...found.values()], isCurrent: false, isOurs: false };
 }
 
+/** kmod before 34 lays them out in another way, and before 33 has no modules.weakdep. */
 function isLaidOutAsOurs(source: ModuleSource): boolean {
   const index = Buffer.from(source.readIndex('modules.dep.bin') ?? []);
   return index.length > ROOT_OFFSET.value && (index.readUInt32BE(ROOT_OFFSET.at) & ROOT_OFFSET.mask) === ROOT_OFFSET.value;

@@ -88,6 +88,25 @@ describe('tskmod bundle create', () => {
     expect(info).toMatchObject({ kind: 'bundle', format: 'erofs', release: RELEASE, module: { files: 3 }, firmware: { files: 1, bytes: 4 }, selected: ['--select=of:top', '--firmware'], checksums: 18 });
   });
 
+  it('explains why each file is there, what it costs and what goes with it, without writing anything', async () => {
+    const root = fixtureRoot(TREE_FILES);
+    const bytes = (path: keyof typeof MODULES) => MODULES[path].length;
+    expect((await create(root, '--explain', '--select', 'of:top', '--select', 'updates/*')).stdout.split('\n').map((line) => line.replaceAll(/ {2,}/g, '|'))).toEqual([
+      ...[['kernel/base.ko', 'needed by vendor, top', 3], ['kernel/drivers/top.ko', 'asked for as of:top', 2], ['updates/vendor.ko', 'asked for as updates/*', 1], ['kernel/soft.ko', 'softdep of top', 1]]
+        .map(([path, why, goes]) => ({ path: path as keyof typeof MODULES, why, goes }))
+        .sort((a, b) => bytes(b.path) - bytes(a.path))
+        .map(({ path, why, goes }) => expect.stringMatching(new RegExp(`^${path}\\|${bytes(path)} B\\|${String(why).replace('*', '\\*')}${goes === 1 ? '$' : `; without it go ${goes === 3 ? 4 : goes} files, `}`)) as string),
+      '',
+    ]);
+    const lines = (await create(root, '--explain', '--json', '--select', 'of:top', '-o', join(root, 'bundle'))).stdout.trim().split('\n').map((line) => JSON.parse(line) as { kind: string; path: string });
+    expect(lines.find(({ path }) => path === 'kernel/soft.ko')).toEqual({
+      schema: 1, kind: 'bundle-file', type: 'module', path: 'kernel/soft.ko', bytes: bytes('kernel/soft.ko'), reasons: [{ kind: 'softdep', from: 'top' }],
+      goesWith: { bytes: bytes('kernel/soft.ko'), paths: ['kernel/soft.ko'] },
+    });
+    expect(lines.map(({ kind }) => kind)).toEqual(['bundle-file', 'bundle-file', 'bundle-file', 'bundle']);
+    expect(readdirSync(root).sort()).toEqual(['bundle', 'lib']);
+  });
+
   it('lays directories and images over each other', async () => {
     const root = fixtureRoot({ ...TREE_FILES, 'vendor/soft.ko': MODULES['kernel/base.ko'] });
     const [base, file] = [join(root, 'base'), join(root, 'bundle')];
