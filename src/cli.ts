@@ -44,6 +44,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'helper', summary: 'have the kernel ask tsudevd for modules', load: async () => (await import('./applets/helper.ts')).helperApplet },
   { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
   { name: 'top', summary: 'watch what tsudevd does', load: async () => (await import('./applets/top.ts')).topApplet },
+  { name: 'bundle', summary: 'put the modules of a kernel into one file, and look into such a file', load: async () => (await import('./applets/bundle.ts')).bundleApplet },
   { name: 'initramfs', summary: 'make an initramfs of selected modules that boots a root file system or stays in RAM', load: async () => (await import('./applets/initramfs.ts')).initramfsApplet },
   { name: 'record', summary: 'write this machine to a file that other commands take with --machine', load: async () => (await import('./applets/record.ts')).recordApplet },
   { name: 'check', summary: 'say whether an initramfs or kernel boots the machine of a recording', load: async () => (await import('./applets/check.ts')).checkApplet },

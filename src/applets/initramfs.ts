@@ -1,12 +1,9 @@
 // tskmod initramfs: makes the file that a kernel boots with, of selected modules, our tools, busybox and an /init.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { codeOf, LimitError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
-import { readMachine } from '../kmod/select-reader.ts';
-import { machineNeeds } from '../machine/open-machine.ts';
-import type { NeedyMachine } from '../kmod/select.ts';
+import { codeOf, messageOf, UnsupportedError, UsageError } from '../errors.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -17,6 +14,7 @@ import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { openProgress } from './progress.ts';
+import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
 
 const PROGRAM = 'tskmod initramfs';
 const COMPRESSIONS = ['auto', 'gzip', 'xz', 'zstd', 'none'] as const;
@@ -50,7 +48,8 @@ Exit codes: 0 written, 1 not.
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' },
-  ...['kernel', 'modules', 'select', 'machine', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
+  ...SELECT_OPTIONS,
+  ...['kernel', 'modules', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
   { long: 'no-node' }, { long: 'json' }, { long: 'help', short: 'h' },
 ];
 
@@ -118,7 +117,7 @@ export function parseInitramfsArguments(argv: readonly string[]): Command | 'hel
   return {
     output, json: last('json') !== undefined, release: last('release'), kernel: last('kernel'), modules: last('modules'),
     plain: {
-      select: all('select'), machines: all('machine').map(machineAt), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
+      ...selectionIn(options), root: root === 'none' ? undefined : root, files: all('add').map(addedFile), hooks: last('hooks'), init: last('init'),
       node: last('no-node') !== undefined ? undefined : last('node') ?? process.execPath, compression,
     },
   };
@@ -147,19 +146,6 @@ async function completed(command: Command, context: AppletContext, onProgress: (
 function existing(path: string | undefined): string | undefined {
   if (path !== undefined && !existsSync(path)) throw new UsageError(`--modules ${path}: no such file or directory`);
   return path;
-}
-
-function machineAt(directory: string): NeedyMachine {
-  if (statSync(directory, { throwIfNoEntry: false })?.isFile()) {
-    try {
-      return machineNeeds(directory);
-    } catch (error) {
-      if (!(error instanceof ParseError) && !(error instanceof LimitError)) throw error;
-      throw new UsageError(`--machine ${messageOf(error)}`);
-    }
-  }
-  if (!existsSync(join(directory, 'sys'))) throw new UsageError(`--machine ${directory}: no sys below it`);
-  return readMachine(directory);
 }
 
 /** `SRC`, which keeps its absolute path, or `SRC:DST`. */

@@ -56,15 +56,15 @@ export function formatCpio(entries: Iterable<CpioEntry>): Buffer {
   return Buffer.concat([...cpioChunks<never>(entries)].filter((chunk) => chunk instanceof Uint8Array));
 }
 
-/** As formatCpio, in pieces. A member given by reference comes out as the reference itself, in the place of its contents. */
+/** As formatCpio, in pieces, of any time. A member given by reference comes out as the reference itself, in the place of its contents. */
 export function* cpioChunks<From>(
-  entries: Iterable<CpioEntry | CpioReference<From>>,
+  entries: Iterable<CpioEntry | CpioReference<From>>, mtime = 0,
 ): Generator<Uint8Array | CpioReference<From>> {
   let offset = 0;
   let ino = 0;
   for (const entry of sortedWithParents(entries)) {
     const size = 'from' in entry ? entry.size : entry.data?.length ?? 0;
-    const header = formatHeader(entry, ++ino, size);
+    const header = formatHeader(entry, ++ino, size, mtime);
     yield header;
     if ('from' in entry) yield entry;
     else if (entry.data && size > 0) yield entry.data;
@@ -122,12 +122,12 @@ function sortedWithParents<From>(entries: Iterable<CpioEntry | CpioReference<Fro
  * ```
  * All numbers are hexadecimal text.
  */
-function formatHeader(entry: CpioAttributes, ino: number, size: number): Buffer {
+function formatHeader(entry: CpioAttributes, ino: number, size: number, mtime = 0): Buffer {
   const { path, mode, rdev } = entry;
   if (size > MAX_CPIO_FILE) throw new LimitError({ file: path, limit: 'MAX_CPIO_FILE', maximum: MAX_CPIO_FILE, actual: size });
   const name = Buffer.from(path);
   const nlink = (mode & S_IFMT) === S_IFDIR ? 2 : 1;
-  const fields = [ino, mode, 0, 0, nlink, 0, size, 0, 0, rdev?.major ?? 0, rdev?.minor ?? 0, name.length + 1, 0];
+  const fields = [ino, mode, 0, 0, nlink, mtime, size, 0, 0, rdev?.major ?? 0, rdev?.minor ?? 0, name.length + 1, 0];
   const end = CPIO_HEADER_SIZE + name.length + 1;
   const header = Buffer.alloc(end + paddingTo(4, end));
   header.write('070701' + fields.map((field) => field.toString(16).padStart(8, '0')).join(''), 'latin1');

@@ -27,8 +27,6 @@ export type ErofsWriteEntry = {
 export type ErofsWriteOptions = {
   /** Of all entries, in seconds since 1970: SOURCE_DATE_EPOCH where that is set. 0 when absent. */
   readonly mtime?: number;
-  /** Takes the image from its beginning to its end. The bytes are used again after it returns. */
-  readonly write: (bytes: Uint8Array) => void;
 };
 
 type Node = {
@@ -65,16 +63,16 @@ const MODES = { file: 0o644, directory: 0o755, symlink: 0o777 };
 const PIECE = 1024 * 1024;
 
 /**
- * Writes an image of these entries and gives its size. The data of each file begin on a block of their own and are in one piece, so that they can
- * be read in place. All belongs to root, all times are `mtime`; the UUID is a hash of all that is not contents.
+ * The image of these entries, from its beginning to its end, in pieces whose bytes are used again for the next one. The data of each file begin
+ * on a block of their own and are in one piece, so that they can be read in place. All belongs to root, all times are `mtime`; the UUID is a hash
+ * of all that is not contents.
  *
  * ```
  * 1024 zeros | superblock | inodes, small directories and targets behind theirs | larger directories | data of files by path
  * ```
- * Throws FormatError for paths that cannot be, LimitError for what the format cannot hold, and what `read` and `write` throw.
+ * Throws FormatError for paths that cannot be, LimitError for what the format cannot hold, and what `read` throws.
  */
-export function writeErofs(entries: Iterable<ErofsWriteEntry>, options: ErofsWriteOptions): number {
-  const { write, mtime = 0 } = options;
+export function* erofsChunks(entries: Iterable<ErofsWriteEntry>, { mtime = 0 }: ErofsWriteOptions = {}): Generator<Uint8Array> {
   const root = treeOf(entries);
   const nodes = [...nodesOf(root)];
   const end = placeInodes(nodes);
@@ -83,9 +81,8 @@ export function writeErofs(entries: Iterable<ErofsWriteEntry>, options: ErofsWri
   formatNodes(metadata, root, root);
   nodes.forEach((node, index) => formatInode(metadata, node, index + 1));
   formatSuperblock(metadata, { root, inodes: nodes.length, blocks, mtime });
-  write(metadata);
-  writeFiles(nodes, write);
-  return blocks * BLOCK;
+  yield metadata;
+  yield* fileChunks(nodes);
 }
 
 function treeOf(entries: Iterable<ErofsWriteEntry>): Node {
@@ -200,19 +197,21 @@ function formatSuperblock(metadata: Buffer, facts: { readonly root: Node; readon
   superblock.writeUInt32LE(erofsChecksum(superblock.subarray(0, BLOCK - EROFS_SUPER_OFFSET)), 4);
 }
 
-function writeFiles(nodes: readonly Node[], write: (bytes: Uint8Array) => void): void {
-  const piece = Buffer.alloc(PIECE);
+function* fileChunks(nodes: readonly Node[]): Generator<Uint8Array> {
+  const piece = Buffer.allocUnsafeSlow(PIECE);
   let used = 0;
-  const flush = () => {
-    if (used > 0) write(piece.subarray(0, used));
-    used = 0;
-  };
   for (const { entry, size } of nodes) {
     if (entry.kind !== 'file') continue;
     // A file of a piece or less is read at once.
-    if (size <= PIECE && used + size > PIECE) flush();
+    if (used > 0 && size <= PIECE && used + size > PIECE) {
+      yield piece.subarray(0, used);
+      used = 0;
+    }
     for (let offset = 0; offset < size; ) {
-      if (used === PIECE) flush();
+      if (used === PIECE) {
+        yield piece;
+        used = 0;
+      }
       const length = Math.min(size - offset, PIECE - used);
       entry.read(piece.subarray(used, used + length), offset);
       offset += length;
@@ -221,5 +220,5 @@ function writeFiles(nodes: readonly Node[], write: (bytes: Uint8Array) => void):
       used = end;
     }
   }
-  flush();
+  if (used > 0) yield piece.subarray(0, used);
 }

@@ -22,33 +22,56 @@ const TREE_FILES = ['modules.dep', 'modules.dep.bin', 'modules.order', 'kernel',
  * The file stays open until `close`. Throws SystemError, FormatError and LimitError, and UnsupportedError for what is not read or has no such release.
  */
 export async function openImageSource(system: System, path: string, release: string): Promise<ModuleSource> {
-  const { tree, close } = await openImageTree(system, path);
+  const image = await openImageFile(system, path);
   try {
-    return imageModules(tree, path, release, close);
+    return sourceInImage(image, release);
   } catch (error) {
-    close();
+    image.close();
     throw error;
   }
 }
 
-/** All that is in the image at `path`, which stays open until `close`. Throws as `openImageSource`. */
-export async function openImageTree(system: System, path: string): Promise<{ readonly tree: ImageTree; close(): void }> {
+/** An open image, and the file that it is. */
+export type ImageFile = { readonly path: string; readonly size: number; readonly tree: ImageTree; readonly close: () => void };
+
+/** Opens any image that we read, with the libraries that its compression wants. Throws as openImageSource does. */
+export async function openImageFile(system: System, path: string): Promise<ImageFile> {
   const file = openFileSource(path);
   try {
     const codecs = await codecsFor(file, system);
     const tree = openImage(file, {
       decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd },
     });
-    return { tree, close: () => file.close() };
+    return { path, size: file.size, tree, close: () => file.close() };
   } catch (error) {
     file.close();
     throw error;
   }
 }
 
-/** The modules of a release in an image that is open; `close` is what closing them does. Throws UnsupportedError where it has none. */
-export function imageModules(tree: ImageTree, path: string, release: string, close: () => void): ModuleSource {
+/** The modules of a release in an image that is open; closing the one closes the other. Throws UnsupportedError where it has none. */
+export function sourceInImage({ tree, path, close }: ImageFile, release: string): ModuleSource {
   return new ImageSource(tree, path, release, directoryOf(tree, path, release), close);
+}
+
+/** The releases whose modules an image has, sorted; none where it has no directory of such a name. */
+export function releasesOf(tree: ImageTree): readonly string[] {
+  const found = ['lib/modules', 'usr/lib/modules', ''].flatMap((directory) => tree.list(directory)?.filter((name) => isTree(tree, directory === '' ? name : `${directory}/${name}`)) ?? []);
+  // A root file system has lib/modules, and the tree itself kernel/ with directories that look like trees.
+  return isTree(tree, '') ? [] : [...new Set(found)].sort();
+}
+
+/** The directory of a release inside an image, '' for its root. Throws UnsupportedError where it has none. */
+export function directoryOf(tree: ImageTree, path: string, release: string): string {
+  const found = [...placesOf(release), ''].find((directory) => isTree(tree, directory));
+  if (found !== undefined) return found;
+  const others = releasesOf(tree);
+  const held = others.length === 0 ? 'no modules at all' : `those of ${others.join(', ')}`;
+  throw new UnsupportedError(`${path}: the image has no modules of kernel ${release}: it has ${held}`);
+}
+
+function isTree(tree: ImageTree, directory: string): boolean {
+  return TREE_FILES.some((name) => resolveInside(tree, `${directory}/${name}`) !== undefined) || tree.list(directory)?.some(isModuleFile) === true;
 }
 
 class ImageSource implements ModuleSource {
@@ -131,16 +154,6 @@ class ImageSource implements ModuleSource {
     const entry = path.startsWith('/') ? undefined : resolveInside(this.#tree, this.#prefix + path);
     return entry?.kind === 'file' ? entry : undefined;
   }
-}
-
-/** Where the release is in the image. */
-function directoryOf(tree: ImageTree, path: string, release: string): string {
-  const isTree = (directory: string) => TREE_FILES.some((name) => resolveInside(tree, `${directory}/${name}`) !== undefined) || tree.list(directory)?.some(isModuleFile) === true;
-  const found = [...placesOf(release), ''].find(isTree);
-  if (found !== undefined) return found;
-  const others = ['lib/modules', 'usr/lib/modules', ''].flatMap((directory) => tree.list(directory)?.filter((name) => isTree(directory === '' ? name : `${directory}/${name}`)) ?? []);
-  const held = others.length === 0 ? 'no modules at all' : `those of ${[...new Set(others)].join(', ')}`;
-  throw new UnsupportedError(`${path}: the image has no modules of kernel ${release}: it has ${held}`);
 }
 
 /** The libraries, for what may be compressed: loading them takes longer than opening an image. */

@@ -2,20 +2,13 @@
 
 import { lstatSync, statSync } from 'node:fs';
 
-import { UnsupportedError } from '../errors.ts';
 import type { System } from '../system.ts';
 import { moduleNameOfPath } from './alias.ts';
-import { depmodData, linkModules } from './depmod-data.ts';
 import { parseDepmodConfig } from './depmod-config.ts';
-import { orderModules } from './depmod-order.ts';
 import type { ModulePath } from './depmod-priority.ts';
-import { DepmodReader, type ModuleOutcome } from './depmod-reader.ts';
 import { bytesOf, scanModules } from './depmod-scan.ts';
-import { DepmodSymbols } from './depmod-symbols.ts';
-import { DEPMOD_FILES, formatFile } from './depmod-write.ts';
-import { FactsReader } from './facts-reader.ts';
+import { formatIndexes, KERNEL_FILES, kernelLists, placedModule, readFacts } from './fresh-indexes.ts';
 import { readLayerCache, writeLayerCache } from './layer-cache.ts';
-import { factsOf } from './module-facts.ts';
 import { ModuleDb } from './module-db.ts';
 import { hasIndexes, type IndexName, type ModuleFile, type ModuleSource } from './module-source.ts';
 import { openModuleFile } from './tree-source.ts';
@@ -27,9 +20,6 @@ export type LayerIndexes = {
 };
 
 type LayerModule = ModulePath & { readonly layer: number };
-
-/** These come with a kernel; depmod does not make them. */
-const KERNEL_FILES: readonly IndexName[] = ['modules.builtin', 'modules.builtin.modinfo', 'modules.order'];
 
 /**
  * One source of all layers. Of modules with one name the last layer's counts: its path, aliases, softdeps, symbols and dependencies. Which modules a
@@ -48,66 +38,21 @@ export async function openLayers(system: System, layers: readonly ModuleSource[]
 }
 
 async function makeIndexes(system: System, layers: readonly ModuleSource[], loose: readonly (readonly ModulePath[] | undefined)[]): Promise<LayerIndexes> {
-  const merged = new Map<string, LayerModule>();
+  const owners = new Map<string, LayerModule>();
   layers.forEach((source, layer) => {
-    for (const file of loose[layer] ?? indexedModules(source, system)) merged.set(file.name, { ...file, layer });
+    for (const file of loose[layer] ?? indexedModules(source, system)) owners.set(file.name, { ...file, layer });
   });
-  const texts = (name: IndexName) => layers.map((layer) => layer.readText(name)).filter((text) => text !== undefined && text !== '');
-  const order = texts('modules.order').join('');
-  const modules = orderModules(merged, { order: order === '' ? undefined : order, duplicates: 'first' }).modules
-    .flatMap(({ name }) => merged.get(name) ?? []);
-  const outcomes = await readModules(modules, layers, system);
-  const facts = outcomes.map((outcome, index) => {
-    if ('facts' in outcome) return outcome.facts;
-    const file = modules[index]?.path ?? '';
-    system.log.warn({ code: 'bad-module', file, message: `${file}: nothing is known of what it needs: ${outcome.detail}` });
-    return undefined;
-  });
-  const symbols = new DepmodSymbols();
-  facts.forEach((fact, index) => fact && symbols.addExports(index, fact));
-  const linked = linkModules(modules, facts, (fact) => symbols.needs(fact));
-  if (linked.kind === 'cycles') {
-    const cycles = linked.cycles.map((cycle) => [...cycle, cycle[0]].join(' -> ')).join(', ');
-    throw new UnsupportedError(`${nameOf(layers)}: modules need each other in circles: ${cycles}`);
+  const modules = [...owners.values()].map(({ layer, ...file }) => placedModule(layers[layer], file));
+  const facts = await readFacts(system, modules);
+  for (const [file, { detail }] of facts.unreadable) {
+    system.log.warn({ code: 'bad-module', file, message: `${file}: nothing is known of what it needs: ${detail}` });
   }
-  const data = depmodData(modules, facts, linked.needs, symbols, {
-    builtin: texts('modules.builtin').at(-1), builtinModinfo: texts('modules.builtin.modinfo').at(-1),
-  });
-  const files = new Map(DEPMOD_FILES.map((file) => [file.name, formatFile(file, data, { layout: 'pre-order', warnDuplicates: false }).content]));
-  return { files, owners: new Map(modules.map(({ relative, layer }) => [relative, layer])) };
-}
-
-/** Files of directories on all cores, those of images one by one. */
-async function readModules(modules: readonly LayerModule[], layers: readonly ModuleSource[], system: System): Promise<ModuleOutcome[]> {
-  const outcomes: ModuleOutcome[] = [];
-  const inTrees = [...modules.keys()].filter((index) => layers[modules[index]?.layer ?? 0]?.kind === 'tree');
-  const threads = new DepmodReader(system);
-  try {
-    const requests = inTrees.map((index) => modules[index]?.path ?? '').map((path) => ({ path, size: statSync(path, { throwIfNoEntry: false })?.size ?? 0 }));
-    const read = await threads.read(requests);
-    inTrees.forEach((index, i) => {
-      const outcome = read[i];
-      if (outcome) outcomes[index] = outcome;
-    });
-  } finally {
-    await threads.close();
-  }
-  const reader = new FactsReader(system);
-  try {
-    for (const [index, { path, relative, layer }] of modules.entries()) {
-      const source = layers[layer];
-      if (outcomes[index] || !source) continue;
-      const outcome = await reader.readFile(() => source.open(relative), path);
-      outcomes[index] = 'record' in outcome ? { facts: factsOf(outcome.record, path) } : outcome;
-    }
-  } finally {
-    reader.close();
-  }
-  return outcomes;
+  const files = formatIndexes(nameOf(layers), modules, facts, kernelLists(layers));
+  return { files, owners: new Map([...owners.values()].map(({ relative, layer }) => [relative, layer])) };
 }
 
 /** The modules of a layer that has indexes: what depmod.d excluded or overrode stays so. */
-function indexedModules(source: ModuleSource, system: System): ModulePath[] {
+export function indexedModules(source: ModuleSource, system: System): ModulePath[] {
   const db = new ModuleDb(source, system.log);
   return db.modules().flatMap(({ module }) => {
     const relative = db.dependencies(module)?.path;
@@ -115,7 +60,7 @@ function indexedModules(source: ModuleSource, system: System): ModulePath[] {
   });
 }
 
-function looseModules(source: ModuleSource, system: System): ModulePath[] {
+export function looseModules(source: ModuleSource, system: System): ModulePath[] {
   if (!source.modulePaths) return [...scanModules(source.name, parseDepmodConfig([], source.release), system.log).values()];
   return source.modulePaths().map((relative) => ({ name: bytesOf(moduleNameOfPath(relative)), relative: bytesOf(relative), path: source.resolve(relative) }));
 }

@@ -163,6 +163,12 @@ export function goesWith(selection: Selection, path: string): { readonly paths: 
   return { paths: files.map((file) => file.path), bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
+/** Of what a person typed, which are globs of paths and which are names or aliases: aliases have wildcards too, but behind a colon. */
+export function splitPatterns(patterns: readonly string[]): { readonly globs: readonly string[]; readonly names: readonly string[] } {
+  const isGlob = (pattern: string): boolean => /[/*?[]/.test(pattern) && !pattern.includes(':');
+  return { globs: patterns.filter(isGlob), names: patterns.filter((pattern) => !isGlob(pattern)) };
+}
+
 /** Asked for by the request itself, not by another module. */
 function isAsked({ kind }: SelectReason): boolean {
   return kind === 'name' || kind === 'glob' || kind === 'alias' || kind === 'device';

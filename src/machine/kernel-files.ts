@@ -7,7 +7,7 @@ import { codeOf, UnsupportedError } from '../errors.ts';
 import { type ImageTree, resolve as resolveInside } from '../image/image-tree.ts';
 import { CONFIG_DIRECTORIES, isConfigName } from '../kmod/config-files.ts';
 import { openModules } from '../kmod/find-modules.ts';
-import { imageModules, openImageTree } from '../kmod/image-source.ts';
+import { openImageFile, sourceInImage } from '../kmod/image-source.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import type { ModuleSource } from '../kmod/module-source.ts';
 import type { Source } from '../kmod/probe.ts';
@@ -47,7 +47,8 @@ async function openDirectory(machine: Machine, directory: string, name: string, 
 }
 
 async function openImage(machine: Machine, path: string, given: string | undefined): Promise<KernelFiles> {
-  const { tree, close } = await openImageTree(machine.openSystem(), path);
+  const image = await openImageFile(machine.openSystem(), path);
+  const { tree, close } = image;
   try {
     const trees = TREES.map((directory) => tree.list(directory) ?? []);
     const top = tree.entry('modules.dep') === undefined ? (tree.list('') ?? []).filter((name) => tree.entry(`${name}/modules.dep`) !== undefined) : [];
@@ -57,7 +58,7 @@ async function openImage(machine: Machine, path: string, given: string | undefin
     copyConfig(tree, config);
     const system = machine.openSystem({ release, roots: { config } });
     // Without indexes they are computed, which needs the file, and not what is open of it.
-    const opened = imageModules(tree, path, release, close);
+    const opened = sourceInImage(image, release);
     const hasIndex = opened.exists('modules.dep.bin') || opened.exists('modules.dep');
     if (!hasIndex) close();
     const source = hasIndex ? opened : await openModules(system, path);

@@ -14,7 +14,7 @@ import { depmod } from '../kmod/depmod.ts';
 import { openModules } from '../kmod/find-modules.ts';
 import type { ModuleSource } from '../kmod/module-source.ts';
 import { readSelection } from '../kmod/select-reader.ts';
-import type { NeedyMachine } from '../kmod/select.ts';
+import { type NeedyMachine, splitPatterns } from '../kmod/select.ts';
 import { openSystem } from '../system.ts';
 import { BOOT_APPLETS_NEEDED, bootInit, HOOK_DIRECTORY, HOOK_POINTS } from './boot-init.ts';
 import { nodeRuntime, systemEntries } from './guest-system.ts';
@@ -158,10 +158,7 @@ async function moduleEntries(options: BootInitramfsOptions): Promise<Modules> {
   const system = openSystem({ release });
   const source = await openModules(system, place);
   try {
-    const isGlob = (pattern: string): boolean => /[/*?[]/.test(pattern) && !pattern.includes(':');
-    const globs = isAll ? ['**'] : select.filter(isGlob);
-    const names = select.filter((pattern) => !isGlob(pattern));
-    const { files, missing } = await readSelection(system, source, { globs, names, machines, firmware: true });
+    const { files, missing } = await readSelection(system, source, { ...splitPatterns(isAll ? ['**'] : select), machines, firmware: true });
     const absent = missing.find(({ kind }) => kind !== 'firmware');
     if (absent !== undefined) throw new UsageError(`--select ${absent.name}: the kernel has no such module`);
     return {

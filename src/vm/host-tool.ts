@@ -14,6 +14,8 @@ export type ToolOptions = {
   readonly cwd?: string | undefined;
   readonly input?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Over those of ours; undefined takes one away. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 };
 
 /** No tool that is run here prints more; apt-cache prints a few thousand lines. */
@@ -44,7 +46,7 @@ export async function runTool(path: string, args: readonly string[], options: To
     cwd: options.cwd,
     signal: options.signal,
     // Messages that are read here must not be translated.
-    env: { ...hostEnvironment(), LC_ALL: 'C' },
+    env: { ...hostEnvironment(), LC_ALL: 'C', ...options.env },
     stdio: [options.input ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   });
   const ended = new Promise<number>((resolve, reject) => {

@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { openFakeNative } from '../../native-bindings/fake.ts';
 import type { Applet } from '../../src/applets/applet.ts';
 import { checkApplet } from '../../src/applets/check.ts';
+import { bundleApplet } from '../../src/applets/bundle.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
 import { diffApplet } from '../../src/applets/diff.ts';
 import { doctor } from '../../src/applets/doctor.ts';
@@ -22,6 +23,7 @@ import { modprobe } from '../../src/applets/modprobe.ts';
 import { probeApplet } from '../../src/applets/probe.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
 import { whyApplet } from '../../src/applets/why.ts';
+import { erofsChunks } from '../../src/image/erofs-write.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 import { buildModule } from '../kmod/elf-builder.ts';
 import { runApplet } from './run-applet.ts';
@@ -55,6 +57,7 @@ const MACHINE = {
   ].join('\n'),
   [`next/${NEXT}/e1000e.ko`]: buildModule({ modinfo: ['license=GPL v2', 'alias=pci:v00008086d000010D3*', 'depends='] }),
   [`next/${NEXT}/modules.dep`]: 'e1000e.ko:\n', [`next/${NEXT}/modules.alias`]: 'alias pci:v00008086d000010D3* e1000e\n', [`next/${NEXT}/modules.builtin`]: 'kernel/ptp.ko\n',
+  'modules.erofs': Buffer.concat(Array.from(erofsChunks([{ path: `${RELEASE}/kernel/ptp.ko`, kind: 'file', size: 24_576, read: (target) => void target.fill(1) }]), (bytes) => Buffer.from(bytes))),
   'proc/modules': 'ptp 24576 0 - Live 0x0\n',
   'sys/module/ptp/initstate': 'live\n', 'sys/module/ptp/refcnt': '0\n', 'sys/module/ptp/coresize': '24576\n',
 };
@@ -63,7 +66,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, why: whyApplet, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, why: whyApplet, bundle: bundleApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { memorySource } from '../../src/image/byte-source.ts';
 import { formatCpio, S_IFDIR, S_IFLNK, S_IFREG } from '../../src/image/cpio.ts';
 import { openImage } from '../../src/image/detect.ts';
-import { writeErofs } from '../../src/image/erofs-write.ts';
+import { erofsChunks } from '../../src/image/erofs-write.ts';
 import { walk } from '../../src/image/image-tree.ts';
 import { compressionOf, decompress } from '../../src/kmod/compression.ts';
 import { formatCache, parseCache } from '../../src/kmod/depmod-cache.ts';
@@ -79,8 +79,7 @@ export const BINARY_TARGETS: Readonly<Record<string, FuzzTarget>> = {
   },
   image: {
     seeds: () => {
-      const pieces: Buffer[] = [];
-      writeErofs(EROFS_FILES, { write: (bytes) => void pieces.push(Buffer.from(bytes)) });
+      const pieces = Array.from(erofsChunks(EROFS_FILES), (bytes) => Buffer.from(bytes));
       const cpio = formatCpio([
         { path: 'a', mode: S_IFDIR | 0o755 }, { path: 'a/b', mode: S_IFREG | 0o644, data: Buffer.from('hello') }, { path: 'c', mode: S_IFLNK | 0o777, data: Buffer.from('a/b') },
       ]);

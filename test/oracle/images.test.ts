@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { FormatError, LimitError, SystemError, UnsupportedError } from '../../src/errors.ts';
 import { countingSource, memorySource } from '../../src/image/byte-source.ts';
 import { openImage } from '../../src/image/detect.ts';
-import { type ErofsWriteEntry, writeErofs } from '../../src/image/erofs-write.ts';
+import { erofsChunks, type ErofsWriteEntry } from '../../src/image/erofs-write.ts';
 import { openFileSource } from '../../src/image/file-source.ts';
 import { compressedEnd } from '../../src/kmod/compressed-end.ts';
 import { decompress } from '../../src/kmod/compression.ts';
@@ -115,7 +115,7 @@ describe.each([erofsUtils15(), erofsUtils18()])('openImage with an image of $nam
   });
 });
 
-describe('writeErofs', () => {
+describe('erofsChunks', () => {
   it.each([erofsUtils15(), erofsUtils18()])('writes what fsck.erofs of $name extracts as it was', ({ command }) => {
     const entries = readdirSync(top, { recursive: true, encoding: 'utf8' }).flatMap((path): ErofsWriteEntry[] => {
       const file = join(top, path);
@@ -124,8 +124,7 @@ describe('writeErofs', () => {
       if (stat.isSymbolicLink()) return [{ path, kind: 'symlink', target: readlinkSync(file) }];
       return stat.isFile() ? [{ path, kind: 'file', size: stat.size, read: (target, offset) => void readFileSync(file).copy(target, 0, offset) }] : [];
     });
-    const pieces: Buffer[] = [];
-    writeErofs(entries, { write: (bytes) => void pieces.push(Buffer.from(bytes)) });
+    const pieces = Array.from(erofsChunks(entries), (bytes) => Buffer.from(bytes));
     const image = join(scratch, 'ours');
     writeFileSync(image, Buffer.concat(pieces));
     const extracted = imageBy(`${command('fsck.erofs')} --extract=$OUT ${image}`, top);

@@ -1,0 +1,13 @@
+// How tables of sizes look: names to the left, bytes to the right.
+
+/** Rows of the same length; the second column is of numbers. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const width = (column: number): number => Math.max(0, ...rows.map((row) => row[column]?.length ?? 0));
+  const widths = [width(0), width(1)];
+  return rows.map(([name = '', number = '', ...rest]) => `${[name.padEnd(widths[0] ?? 0), number.padStart(widths[1] ?? 0), ...rest].join('  ').trimEnd()}\n`).join('');
+}
+
+/** With a unit that leaves one to four digits before the point. */
+export function sizeText(bytes: number): string {
+  return bytes < 10_000 ? `${bytes} B` : bytes < 10_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}

@@ -1,0 +1,213 @@
+// What goes into a bundle: the modules of a source or a selection of them, fresh indexes, lists of the kernel, and firmware.
+
+import { readFileSync, readSync, statSync } from 'node:fs';
+import { basename, isAbsolute } from 'node:path';
+
+import { FormatError, UnsupportedError } from '../errors.ts';
+import { parseDepmodConfig } from '../kmod/depmod-config.ts';
+import type { ModulePath } from '../kmod/depmod-priority.ts';
+import { scanModules } from '../kmod/depmod-scan.ts';
+import { DEPMOD_FILES } from '../kmod/depmod-write.ts';
+import { formatIndexes, KERNEL_FILES, kernelLists, placedModule, type PlacedModule, readFacts, type ReadFacts } from '../kmod/fresh-indexes.ts';
+import { indexedModules, looseModules } from '../kmod/layered-source.ts';
+import { hasIndexes, type ModuleFile, type ModuleSource } from '../kmod/module-source.ts';
+import { readSelection, type SelectOptions } from '../kmod/select-reader.ts';
+import type { Selection } from '../kmod/select.ts';
+import { openModuleFile } from '../kmod/tree-source.ts';
+import type { System } from '../system.ts';
+
+export type BundleFileKind = 'module' | 'index' | 'firmware';
+
+/** One file of a bundle that is to be. */
+export type BundleFile = {
+  readonly kind: BundleFileKind;
+  /** Below the directory of the release; firmware as `firmware/NAME`, beside that. */
+  readonly path: string;
+  readonly size: number;
+  /** What it is read from: bytes, or a file that is opened for it. */
+  readonly from: Uint8Array | (() => ModuleFile);
+};
+
+export type BundleContents = {
+  readonly release: string;
+  /** Sorted by path. */
+  readonly files: readonly BundleFile[];
+  /** `kept` where those of the tree were found to be current. */
+  readonly indexes: 'kept' | 'made';
+  readonly selection: Selection | undefined;
+  /** Gives back what the source keeps open: then the files are no longer read. */
+  readonly close?: () => void;
+};
+
+export type ContentsOptions = {
+  /** undefined for all modules of the source. */
+  readonly select?: SelectOptions | undefined;
+  readonly onProgress?: ((text: string) => void) | undefined;
+};
+
+/** Where the root of an index is that is laid out as ours: behind the header. kmod up to 33 writes it last. */
+const ROOT_OFFSET = { at: 8, mask: 0x0fff_ffff, value: 12 };
+
+/**
+ * The contents of a bundle. Indexes of a tree of which everything is taken are kept where they are current: they name just the modules that are
+ * there, no module was written nor its inode changed after modules.dep, and they are laid out as those that we make, so that what is in the
+ * bundle does not depend on times; all others are made. A module that cannot be read is an UnsupportedError that names it. Throws as
+ * readSelection and formatIndexes do.
+ */
+export async function readContents(system: System, source: ModuleSource, { select, onProgress }: ContentsOptions = {}): Promise<BundleContents> {
+  const state = source.kind === 'tree' ? treeState(system, source) : undefined;
+  if (state?.isCurrent && state.isOurs && !select) {
+    const files = state.modules.map((module) => fileOf(source, module));
+    return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
+  }
+  const all = state?.modules ?? (hasIndexes(source) ? indexedModules(source, system) : looseModules(source, system));
+  const lists = kernelLists(source.layers ?? [source]);
+  const reading = (count: number): void => onProgress?.(`reading ${count} modules`);
+  const read = async (modules: readonly PlacedModule[]): Promise<ReadFacts> => {
+    reading(modules.length);
+    return readableFacts(await readFacts(system, modules, (done, total) => onProgress?.(`reading modules: ${done} of ${total}`)));
+  };
+  let placed = all.map((file) => inTree(placedModule(source, file)));
+  let facts: ReadFacts | undefined;
+  let selection: Selection | undefined;
+  if (select) {
+    // What is selected by names has to be looked up in indexes that are current.
+    const isStale = state !== undefined && (!state.isCurrent || (select.weakdeps === true && !source.exists('modules.weakdep')));
+    if (isStale) facts = await read(all.map((file) => placedModule(source, file)));
+    const fresh = facts && formatIndexes(source.name, all.map((file) => placedModule(source, file)), facts, lists);
+    selection = await readSelection(system, fresh ? withIndexes(source, fresh) : source, { ...select, onProgress: (done, total) => onProgress?.(`looking for firmware: ${done} of ${total} modules`) });
+    const wanted = new Set(selection.files.flatMap(({ kind, name }) => (kind === 'module' ? [name] : [])));
+    placed = placed.filter(({ name }) => wanted.has(name));
+  }
+  facts ??= await read(placed);
+  onProgress?.('making indexes');
+  const indexes = formatIndexes(source.name, placed, facts, lists);
+  const modules = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.open }));
+  const firmware = selection?.files.flatMap(({ kind, path, from, bytes }): BundleFile[] => (
+    kind === 'firmware' && from !== undefined ? [{ kind, path: `firmware/${path}`, size: bytes, from: () => openModuleFile(from) }] : []
+  )) ?? [];
+  return { release: source.release, files: sorted([...modules, ...indexFiles(indexes, lists), ...firmware]), indexes: 'made', selection };
+}
+
+/** The files of depmod and those that it reads, each that is there. */
+export function indexFiles(indexes: ReadonlyMap<string, Uint8Array>, lists: ReturnType<typeof kernelLists>): BundleFile[] {
+  const texts = { 'modules.order': lists.order, 'modules.builtin': lists.builtin, 'modules.builtin.modinfo': lists.builtinModinfo };
+  const kernel = KERNEL_FILES.flatMap((name) => (texts[name] === undefined ? [] : [[name, Buffer.from(texts[name], 'latin1')] as const]));
+  return [...indexes, ...kernel].map(([path, bytes]) => ({ kind: 'index', path, size: bytes.length, from: bytes }));
+}
+
+/** Passes facts on where all modules could be read. Throws UnsupportedError for the first that could not. */
+export function readableFacts(facts: ReadFacts): ReadFacts {
+  const [first] = facts.unreadable;
+  if (first) throw new UnsupportedError(`${first[1].detail.includes(first[0]) ? '' : `${first[0]}: `}${first[1].detail}: a bundle holds modules that can be loaded`);
+  return facts;
+}
+
+/** Order of paths by their UTF-16, which is that of bytes for all names that kernels have. */
+export function sorted(files: readonly BundleFile[]): readonly BundleFile[] {
+  return files.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+/** Fills `target` with the contents from `offset`. Throws FormatError where the file is no longer as long as it was. */
+export function fillFrom({ from, path }: BundleFile, target: Uint8Array, offset: number): void {
+  if (from instanceof Uint8Array) {
+    target.set(from.subarray(offset, offset + target.length));
+    return;
+  }
+  const file = from();
+  try {
+    for (let done = 0; done < target.length;) {
+      let got: number;
+      if (file.fd === undefined) {
+        const bytes = file.read(offset + done, target.length - done);
+        target.set(bytes, done);
+        got = bytes.length;
+      } else {
+        got = readSync(file.fd, target, done, target.length - done, offset + done);
+      }
+      if (got === 0) throw new FormatError({ file: file.path, offset: offset + done, expected: `the rest of ${path}`, actual: 'its end: the file was changed meanwhile' });
+      done += got;
+    }
+  } finally {
+    file.close();
+  }
+}
+
+type TreeState = {
+  readonly modules: readonly ModulePath[];
+  /** Its indexes are those of these modules. */
+  readonly isCurrent: boolean;
+  /** And all of them are there, as we would write them. */
+  readonly isOurs: boolean;
+};
+
+/** The modules of a tree: those of its modules.dep where that is current, else all that are there. depmod.d is not asked. */
+function treeState(system: System, source: ModuleSource): TreeState {
+  const found = scanModules(source.name, parseDepmodConfig([], source.release), system.log);
+  const dep = statOf(source.resolve('modules.dep'));
+  const absent = DEPMOD_FILES.filter(({ name }) => !source.exists(name));
+  if (dep && absent.every(({ name }) => name === 'modules.weakdep')) {
+    const indexed = indexedModules(source, system);
+    const isCurrent = indexed.length === found.size && indexed.every(({ name, relative, path }) => {
+      const stat = isAbsolute(relative) || !found.has(name) ? undefined : statOf(path);
+      return stat !== undefined && stat.mtimeMs <= dep.mtimeMs && stat.ctimeMs <= dep.ctimeMs;
+    });
+    if (isCurrent) return { modules: indexed, isCurrent, isOurs: absent.length === 0 && isLaidOutAsOurs(source) };
+  }
+  return { modules: [...found.values()], isCurrent: false, isOurs: false };
+}
+
+/** kmod before 34 lays them out in another way, and before 33 has no modules.weakdep. */
+function isLaidOutAsOurs(source: ModuleSource): boolean {
+  const index = Buffer.from(source.readIndex('modules.dep.bin') ?? []);
+  return index.length > ROOT_OFFSET.value && (index.readUInt32BE(ROOT_OFFSET.at) & ROOT_OFFSET.mask) === ROOT_OFFSET.value;
+}
+
+function keptIndexes(source: ModuleSource): BundleFile[] {
+  return [...DEPMOD_FILES.map(({ name }) => name), ...KERNEL_FILES].flatMap((name): BundleFile[] => {
+    const path = source.resolve(name);
+    if (statOf(path) === undefined) return [];
+    const bytes = readFileSync(path);
+    return [{ kind: 'index', path: name, size: bytes.length, from: bytes }];
+  });
+}
+
+function statOf(path: string): ReturnType<typeof statSync> {
+  return statSync(path, { throwIfNoEntry: false });
+}
+
+function fileOf(source: ModuleSource, { relative, path }: ModulePath): BundleFile {
+  return { kind: 'module', path: relative, size: statSync(path).size, from: () => source.open(relative) };
+}
+
+/** Bytes in the file. */
+export function sizeOf({ isFile, path, open }: PlacedModule): number {
+  if (isFile) return statSync(path).size;
+  const file = open();
+  try {
+    return file.size;
+  } finally {
+    file.close();
+  }
+}
+
+/** Modules that lie outside of the tree come into it. */
+function inTree(file: PlacedModule): PlacedModule {
+  return isAbsolute(file.relative) ? { ...file, relative: `extra/${basename(file.relative)}` } : file;
+}
+
+/** The same source, with other indexes. */
+function withIndexes(source: ModuleSource, indexes: ReadonlyMap<string, Uint8Array>): ModuleSource {
+  return {
+    kind: source.kind, release: source.release, name: source.name,
+    readIndex: (name) => indexes.get(name) ?? source.readIndex(name),
+    readText: (name) => {
+      const made = indexes.get(name);
+      return made === undefined ? source.readText(name) : Buffer.from(made).toString('latin1');
+    },
+    resolve: (path) => source.resolve(path),
+    exists: (path) => indexes.has(path) || source.exists(path),
+    open: (path) => source.open(path),
+  };
+}
+
