@@ -49,7 +49,7 @@ function readRecordings(input: string): unknown {
 }
 
 export const TEXT_TARGETS: Readonly<Record<string, FuzzTarget>> = {
-  recording: text([RECORDING], readRecordings, ['P: /devices/', 'A: event/', 'A: proc/mounts=/dev/sda / ext4\\n', 'L: slaves/', 'E: ID_SERIAL=', '\nS: ', 'dm/uuid=CRYPT-']),
+  recording: text([RECORDING.replace(/root=UUID=\S+/, 'root=UUID=1234-ABCD')], readRecordings, ['P: /devices/', 'A: event/', 'A: proc/mounts=/dev/sda / ext4\\n', 'L: slaves/', 'E: ID_SERIAL=', '\nS: ', 'dm/uuid=CRYPT-']),
   'modprobe.d': text(
     ['alias pci:v[0-9]d* e1000e\noptions xfs debug=1 name="a b"\nblacklist a-b\ninstall x /bin/sh -c "y" \\\n  $CMDLINE_OPTS\nremove x z\nsoftdep a pre: b c post: d\nweakdep a b\n#tsmodprobe: deny k*\n'],
     (input) => [parseConfig(input, 'f', new ConfigBuilder()), lintLines(input, 'f')], ['alias ', 'softdep ', 'pre:', 'post:', 'include '],
