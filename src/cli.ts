@@ -49,6 +49,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'record', summary: 'write this machine to a file that other commands take with --machine', load: async () => (await import('./applets/record.ts')).recordApplet },
   { name: 'check', summary: 'say whether an initramfs or kernel boots the machine of a recording', load: async () => (await import('./applets/check.ts')).checkApplet },
   { name: 'diff', summary: 'say what another kernel changes for the machine of a recording', load: async () => (await import('./applets/diff.ts')).diffApplet },
+  { name: 'replay', summary: 'play the events of a recording to our daemon, also with faults', load: async () => (await import('./applets/replay.ts')).replayApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
 

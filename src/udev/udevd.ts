@@ -128,7 +128,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
   const walker = coalesce(async () => {
     metrics.count('resyncs');
     try {
-      await Promise.race([queue.idle(), system.clock.sleep(RESYNC_WAIT_MS, stopSignal)]);
+      await idleOrLate(queue, system, stopSignal);
       await walk(true);
     } catch (error) {
       if (!stopSignal.aborted) system.log.error({ code: 'coldplug-failed', message: `walk of ${system.roots.sys} failed: ${messageOf(error)}` });
@@ -146,7 +146,11 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       metrics.count('received');
       inbox.add(event);
     },
-    onLost: () => resync('receive buffer full'),
+    onLost: () => {
+      // What came before the loss is older than what the walk will find, and must not be handled after it.
+      inbox.flush();
+      resync('receive buffer full');
+    },
     onError: (error) => ending.abort(error),
     ...(options.receiveBuffer === undefined ? {} : { receiveBuffer: options.receiveBuffer }),
   });
@@ -304,8 +308,23 @@ async function waitForEvents(system: System, queue: EventQueue, requests: Module
   system.log.warn({ code: 'stop-abandons', message: `stopping while events are under way: ${detail}` });
 }
 
+/** Waits no longer than RESYNC_WAIT_MS, and leaves no timer and no listener behind: there may be many losses. */
+async function idleOrLate(queue: EventQueue, system: System, signal: AbortSignal): Promise<void> {
+  const timer = new AbortController();
+  try {
+    await Promise.race([queue.idle(), system.clock.sleep(RESYNC_WAIT_MS, AbortSignal.any([signal, timer.signal]))]);
+  } finally {
+    timer.abort();
+  }
+}
+
+const aborts = new WeakMap<AbortSignal, Promise<void>>();
+
+/** One listener a signal, however often this is asked. */
 function aborted(signal: AbortSignal): Promise<void> {
-  return signal.aborted ? Promise.resolve() : new Promise((resolve) => {
+  const known = aborts.get(signal) ?? (signal.aborted ? Promise.resolve() : new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  }));
+  aborts.set(signal, known);
+  return known;
 }

@@ -21,6 +21,7 @@ import { lsmod } from '../../src/applets/lsmod.ts';
 import { modinfo } from '../../src/applets/modinfo.ts';
 import { modprobe } from '../../src/applets/modprobe.ts';
 import { probeApplet } from '../../src/applets/probe.ts';
+import { replayApplet } from '../../src/applets/replay.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
 import { whyApplet } from '../../src/applets/why.ts';
 import { erofsChunks } from '../../src/image/erofs-write.ts';
@@ -53,7 +54,8 @@ const MACHINE = {
   'machine.rec': [
     'P: /devices/pci0000:00/0000:00:03.0', 'E: DRIVER=e1000e', 'E: MODALIAS=pci:v00008086d000010D3', 'E: SUBSYSTEM=pci', 'P: /devices/pci0000:00/0000:00:03.0/net/eth0', 'E: SUBSYSTEM=net',
     'P: /devices/tsmodprobe', 'A: version=1\\n', `A: proc/sys/kernel/osrelease=${RELEASE}\\n`, 'A: proc/modules=e1000e 1 0 - Live 0x0\\nptp 24576 1 e1000e, Live 0x0\\n',
-    'L: sys/bus/pci/drivers/e1000e/module=../../../../module/e1000e', '',
+    'L: sys/bus/pci/drivers/e1000e/module=../../../../module/e1000e',
+    'A: event/000000=0.000000\\nACTION=change\\nDEVPATH=/devices/pci0000:00/0000:00:03.0/net/eth0\\nSUBSYSTEM=net\\nSEQNUM=7\\n', '',
   ].join('\n'),
   [`next/${NEXT}/e1000e.ko`]: buildModule({ modinfo: ['license=GPL v2', 'alias=pci:v00008086d000010D3*', 'depends='] }),
   [`next/${NEXT}/modules.dep`]: 'e1000e.ko:\n', [`next/${NEXT}/modules.alias`]: 'alias pci:v00008086d000010D3* e1000e\n', [`next/${NEXT}/modules.builtin`]: 'kernel/ptp.ko\n',
@@ -66,7 +68,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, why: whyApplet, bundle: bundleApplet, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, replay: replayApplet, why: whyApplet, bundle: bundleApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */
