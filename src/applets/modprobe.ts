@@ -183,18 +183,23 @@ class Modprobe {
   }
 
   async #reportInsertion(result: ProbeResult, strict: boolean): Promise<void> {
-    for (const { module, outcome, failure, steps } of result.goals) {
+    // Of an alias with several modules the last one decides how kmod ends: net-pf-40 also has hv_sock, which few machines take.
+    const last = result.goals.at(-1);
+    for (const goal of result.goals) {
+      const { module, outcome, failure, steps } = goal;
+      const fail = (text: string): void => {
+        if (goal === last) this.#failed = true;
+        this.#say('ERROR', text);
+      };
       const already = outcome === 'live' || outcome === 'builtin';
-      if (already && this.#request.firstTime && !this.#request.showDepends) {
-        this.#fail('ERROR', `could not insert '${module}': Module already in kernel`);
-      }
+      if (already && this.#request.firstTime && !this.#request.showDepends) fail(`could not insert '${module}': Module already in kernel`);
       for (const step of steps) {
         if (step.failure?.syscall === 'sh') {
           this.#say('ERROR', `Error running install command '${step.command}' for module ${step.module}: ${step.failure.text}`);
         }
       }
       if (!failure) continue;
-      this.#fail('ERROR', `could not insert '${module}': ${insertionReason(failure, strict)}`);
+      fail(`could not insert '${module}': ${insertionReason(failure, strict)}`);
       const refused = strict || this.#request.quiet ? undefined : steps.find((step) => step.failure === failure);
       if (!refused) continue;
       const { explainFailure } = await import('../kmod/explain-failure.ts');

@@ -129,7 +129,8 @@ export function parseHelperRequest(data: Uint8Array): { readonly ping: true } | 
   return alias === undefined || alias.length > ALIAS_MAX || alias.startsWith('-') ? undefined : { ping: false, alias };
 }
 
-/** As modprobe ends: 1 where nothing has that name, or it could not be loaded. */
+/** As modprobe ends: 1 where nothing has that name or it could not be loaded. Of several modules the last one decides, as for kmod. */
 function statusOf({ goals }: ProbeResult): number {
-  return goals.length > 0 && goals.every(({ outcome }) => outcome !== 'failed' && outcome !== 'denied') ? 0 : 1;
+  const outcome = goals.at(-1)?.outcome;
+  return outcome === undefined || outcome === 'failed' || outcome === 'denied' ? 1 : 0;
 }

@@ -89,6 +89,42 @@ describe('execute', () => {
     expect(calls.indexOf('devintf')).toBeGreaterThan(0);
   });
 
+  it('cuts a loop: a request of the kernel for a module whose init may be what waits for it', async () => {
+    const { system, kmod } = machine({}, { answers: [{ call: 'finitModule', module: 'e1000e', errno: 0, until: new Promise(() => undefined) }] });
+    const { testClock } = await import('../udev/fakes.ts');
+    const { Loader } = await import('../../src/kmod/loader.ts');
+    const { LiveModules } = await import('../../src/kmod/live.ts');
+    const clock = testClock();
+    const loader = new Loader({ ...system, clock }, kmod.source, new LiveModules(system));
+    const plan = kmod.plan('e1000e');
+    // Its init never ends.
+    void loader.execute(plan, { forKernel: true });
+    const result = await loader.execute(plan, { forKernel: true });
+    expect(outcomes(result)).toEqual([{ e1000e: 'failed', steps: ['e1000e failed'] }]);
+    expect(result.goals[0]?.failure).toEqual({
+      code: 'EDEADLK', errno: 35, syscall: 'finit_module', kernel: [], text: 'e1000e is still being initialised after 15 s, and may itself wait for this request',
+    });
+    expect(new Set(clock.sleeps)).toEqual(new Set([15_000]));
+  });
+
+  it('cuts a loop through another process, and goes on with a module that has come meanwhile', async () => {
+    const { root, system, kmod } = machine({ 'sys/module/msghandler/initstate': 'coming\n' });
+    const { Loader } = await import('../../src/kmod/loader.ts');
+    const { LiveModules } = await import('../../src/kmod/live.ts');
+    const run = async (onSleep?: (ms: number) => void) => {
+      let now = 0;
+      const clock = { ...system.clock, now: () => now, sleep: async (ms: number) => {
+        now += ms;
+        onSleep?.(now);
+      } };
+      return { outcomes: outcomes(await new Loader({ ...system, clock }, kmod.source, new LiveModules(system)).execute(kmod.plan('devintf'), { forKernel: true })), now };
+    };
+    expect(await run()).toEqual({ outcomes: [{ devintf: 'failed', steps: ['msghandler failed', 'devintf skipped'] }], now: 15_000 });
+    expect(await run((now) => {
+      if (now === 100) writeFileSync(`${root}/sys/module/msghandler/initstate`, 'live\n');
+    })).toEqual({ outcomes: [{ devintf: 'inserted', steps: ['msghandler live', 'devintf inserted'] }], now: 100 });
+  });
+
   it('runs no more loads at a time than it may', async () => {
     const { system } = machine();
     const { Loader } = await import('../../src/kmod/loader.ts');

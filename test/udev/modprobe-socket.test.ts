@@ -56,6 +56,54 @@ describe('the socket of the kernel\'s helper', () => {
     await server.close();
   });
 
+  it('ends as kmod does: of several modules the last one decides', async () => {
+    const goal = (outcome: 'inserted' | 'failed' | 'denied' | 'live' | 'builtin' | 'blacklisted') => ({ module: 'x', reason: { kind: 'alias', from: 'a' }, status: 'load', steps: [], outcome }) as const;
+    const results = new Map<string, ProbeResult>([
+      ['first-fails', { ...NOTHING, goals: [goal('failed'), goal('inserted')] }], ['last-fails', { ...NOTHING, goals: [goal('inserted'), goal('failed')] }],
+      ...(['denied', 'live', 'builtin', 'blacklisted'] as const).map((outcome) => [outcome, { ...NOTHING, goals: [goal(outcome)] }] as const),
+    ]);
+    const { server, ask } = await machine(async (alias) => results.get(alias));
+    const heard = [...results.keys(), 'no-plan'].map((alias) => ({ alias, answers: ask(words('-q', '--', alias)) }));
+    await settled();
+    expect(heard.map(({ alias, answers }) => `${alias} ${answers.at(-1)}`)).toEqual(['first-fails 0', 'last-fails 1', 'denied 1', 'live 0', 'builtin 0', 'blacklisted 0', 'no-plan 1']);
+    await server.close();
+  });
+
+  it('goes on with the load of a helper that has gone away, and gives its place to another', async () => {
+    const load = gate();
+    const { server, native, asked, ask, log } = await machine(async () => {
+      await load.opened;
+      return LOADED;
+    });
+    const gone = Array.from({ length: 50 }, (_, index) => {
+      const heard: number[] = [];
+      const connection = native.servers[0]?.connect({ onMessage: (message) => heard.push(...message), onEnd: () => undefined }, { uid: 0, pid: 42 });
+      connection?.send(words('-q', '--', `fs-${index}`));
+      return { connection, heard };
+    });
+    await settled();
+    for (const { connection } of gone) await connection?.close();
+    await settled();
+    const after = ask(words('-q', '--', 'fs-after'));
+    await settled();
+    load.open();
+    await settled();
+    expect({ asked: asked.length, after, gone: gone.map(({ heard }) => heard.join()), wrong: log.lines.filter((line) => !line.startsWith('debug')) })
+      .toEqual({ asked: 51, after: [255, 0], gone: gone.map(() => '255'), wrong: [] });
+    await server.close();
+  });
+
+  it('refuses what is no request, and hears one request of a connection only', async () => {
+    const { server, native, asked, ask, log } = await machine(async () => LOADED);
+    const refused = ask(words('-q', '--', '../x'));
+    const connection = native.servers[0]?.connect({ onMessage: () => undefined, onEnd: () => undefined }, { uid: 0, pid: 42 });
+    for (const alias of ['fs-a', 'fs-b']) connection?.send(words('-q', '--', alias));
+    await settled();
+    expect({ refused, asked, wrong: log.lines.filter((line) => !line.startsWith('debug')) })
+      .toEqual({ refused: [1], asked: ['fs-a'], wrong: ['warn modprobe-request: request of process 42 refused: -q?--?../x?'] });
+    await server.close();
+  });
+
   it('declines the fifty-first at one time', async () => {
     const load = gate();
     const { server, ask } = await machine(async () => {

@@ -56,6 +56,28 @@ describe('openModuleRequests', () => {
   });
 });
 
+describe('requestForKernel', () => {
+  it('waits for no request of a device: that may be the one whose module asks', async () => {
+    const load = gate();
+    const kmod = fakeKmod({ 'x:a': [{ module: 'a' }] }, () => (kmod.executed.length === 1 ? load.opened : undefined));
+    const log = recordingLog();
+    const told: string[] = [];
+    const requests = openModuleRequests(testSystem(root.path, { log }), kmod, ({ name, devpath }) => told.push(`${name} ${devpath}`));
+    const device = requests.request('x:a', '/1');
+    expect((await requests.requestForKernel('x:a'))?.goals[0]?.outcome).toBe('inserted');
+    load.open();
+    await device;
+    expect({ told, executed: kmod.executed, blacklists: kmod.planned.map(({ useBlacklist }) => useBlacklist), loading: requests.loading() })
+      .toEqual({ told: ['x:a request_module', 'x:a /1'], executed: ['x:a', 'x:a'], blacklists: ['all', undefined], loading: [] });
+  });
+
+  it('answers nothing where no plan can be made', async () => {
+    const log = recordingLog();
+    const requests = openModuleRequests(testSystem(root.path, { log }), { ...fakeKmod({}), plan: () => { throw new Error('no index'); } });
+    expect([await requests.requestForKernel('fs-x'), log.lines]).toEqual([undefined, ['error plan-failed: fs-x: no index']]);
+  });
+});
+
 describe('openWalkAccount', () => {
   it('counts names, devices and modules', async () => {
     const account = openWalkAccount();
