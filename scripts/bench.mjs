@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|depmod|rules|events|vm]...
+//   npm run bench [-- lookups|startup|depends|why|depmod|rules|events|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depends, depmod, rules, events, vm };
+const benches = { lookups, startup, depends, why, depmod, rules, events, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -59,6 +59,28 @@ async function depends() {
   const args = ['-d', root, '-S', release, '-a', '-D', ...names];
   const ours = fastest(process.execPath, [cli, 'modprobe', ...args], 10) - fastest(process.execPath, ['-e', '0']);
   report(`-a -D of ${names.length} modules`, ours, 'ms', real && fastest(real, args, 10), real ? 'kmod' : 'kmod is not here');
+}
+
+/** The chain of a device of this machine against the whole tree, in process: rules, configuration and indexes are read anew each time. */
+async function why() {
+  const [{ openSystem }, { openKmod }, { openWhy }, { explain }, { loadMachineRules }, { enumerate }] = await Promise.all(
+    ['system', 'kmod/kmod', 'why/read-why', 'why/explanation', 'udev/rule-store', 'udev/enumerate'].map((name) => import(join(top, `dist/src/${name}.js`))),
+  );
+  const system = openSystem({ roots: { modules: root }, release });
+  const devices = (await enumerate(system)).filter(({ modalias }) => modalias);
+  const target = (devices.find(({ modalias }) => modalias.startsWith('pci:')) ?? devices[0])?.devpath;
+  if (target === undefined) return console.log('why: no device of this machine has a modalias');
+  let best = Infinity;
+  for (let i = 0; i < 20; i++) {
+    const started = process.cpuUsage();
+    const kmod = openKmod(system);
+    const { rules } = await loadMachineRules(system, { resolveNames: 'never', defaultDirectory: join(top, 'rules') });
+    explain(await openWhy(system, kmod, { rules })(target));
+    await kmod.close();
+    const { user, system: inKernel } = process.cpuUsage(started);
+    best = Math.min(best, (user + inKernel) / 1000);
+  }
+  report('why of a device, in process', best, 'ms', 50, 'the limit of');
 }
 
 /** depmod and modinfo of whole trees, each beside kmod's. */

@@ -1,13 +1,13 @@
 // modprobe: inserts or removes modules by name or alias, with all that they need.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { codeOf } from '../errors.ts';
 import { moduleNameOfPath } from '../kmod/alias.ts';
 import { type Kmod, openKmod } from '../kmod/kmod.ts';
 import { joinParams } from '../kmod/params.ts';
-import type { ProbeResult } from '../kmod/probe.ts';
+import type { ModuleLoad, ProbeResult } from '../kmod/probe.ts';
 import { openTree } from '../kmod/tree-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import { VERSION } from '../version.ts';
@@ -171,15 +171,27 @@ class Modprobe {
     const pretend = dryRun || showDepends;
     // A dry run is printed in large pieces; what is done is said before it is done.
     const onStep = pretend ? (line: string) => this.#printSoon(line) : (line: string) => this.#context.stdout(line);
+    const at = this.#system.clock.now();
+    const loads: ModuleLoad[] = [];
     const result = await this.#kmod.execute(plan, {
+      onLoad: (load) => loads.push(load),
       dryRun: pretend, removed: this.#removed, ignoreLoaded: showDepends, insertFlags, forceRemoval: force, waitMs,
       ...(!json && (showDepends || (dryRun && !quiet) || verbose > 0) ? { onStep: (step) => onStep(stepLine(step)) } : {}),
     });
+    if (loads.length > 0) await this.#record(name, at, result, loads);
     if (json) this.#json(pretend ? 'plan' : 'result', pretend ? plan : result);
     for (const { message } of plan.warnings) this.#say('WARNING', message);
     if (remove) return this.#reportRemoval(result);
     await this.#reportInsertion(result, strict);
     return true;
+  }
+
+  /** For `why`: what was loaded, and whether the kernel asked, whose helper has a thread of the kernel for its parent. */
+  async #record(name: string, at: number, result: ProbeResult, loads: readonly ModuleLoad[]): Promise<void> {
+    const { decidedModules, KERNEL_REQUEST, COMMAND_REQUEST } = await import('../udev/decision-record.ts');
+    const { appendDecision } = await import('../udev/decisions.ts');
+    const devpath = isKernelThread(this.#system, process.ppid) ? KERNEL_REQUEST : COMMAND_REQUEST;
+    appendDecision(this.#system, { name, devpath, at, ms: this.#system.clock.now() - at, modules: decidedModules(result), loads });
   }
 
   async #reportInsertion(result: ProbeResult, strict: boolean): Promise<void> {
@@ -291,4 +303,14 @@ function withoutSlashes(directory: string): string {
 /** As kmod makes it: the working directory before it, `./` and all. */
 function absolutePath(path: string): string {
   return path.startsWith('/') ? path : `${resolve('.')}/${path}`;
+}
+
+/** Such a thread has no command line (proc(5)). */
+function isKernelThread({ roots }: System, pid: number): boolean {
+  try {
+    return readFileSync(`${roots.proc}/${pid}/cmdline`).length === 0;
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    return false;
+  }
 }

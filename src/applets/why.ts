@@ -4,9 +4,10 @@ import { codeOf, messageOf, UsageError } from '../errors.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import { loadMachineRules } from '../udev/rule-store.ts';
 import { explain } from '../why/explanation.ts';
+import type { Explanation } from '../why/explanation.ts';
 import { explanationDot, explanationSvg } from '../why/explanation-graph.ts';
 import { explanationText } from '../why/explanation-text.ts';
-import { readWhy } from '../why/read-why.ts';
+import { openWhy } from '../why/read-why.ts';
 import type { Applet } from './applet.ts';
 import { defaultRulesDirectory } from './default-rules.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
@@ -20,7 +21,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { long: 'set-version', short: 'S', argument: 'required' }, MODULES_OPTION, { long: 'help', short: 'h' }, { long: 'version', short: 'V' },
 ];
 
-const HELP = `Usage: tskmod why [OPTION]... TARGET
+const HELP = `Usage: tskmod why [OPTION]... TARGET...
 
 The chain that leads to a module, each link with where it was read. TARGET is
   /sys/…, /devices/…    a device            eth0, sda   an interface or disk
@@ -40,7 +41,7 @@ tsudevd (for root), else by the kernel's log.
   -V, --version
   -h, --help
 
-Exit status: 0 where the module is in the kernel; 2 where it is not; 1 for
+Exit status: 0 where all modules are in the kernel; 2 where one is not; 1 for
 errors and targets that nothing has.
 `;
 
@@ -54,9 +55,8 @@ export const whyApplet: Applet = {
     const { options, operands } = getopt(argv, OPTIONS, program);
     const given = new Map(options.map(({ name, value }) => [name, value]));
     if (answersHelp(given, HELP, context)) return 0;
-    const [target, ...others] = operands;
-    if (target === undefined || target === '') throw new UsageError(`${program}: name a device, module, modalias, image or file system`);
-    if (others.length > 0) throw new UsageError(`${program}: Extraneous argument: '${others[0]}'`);
+    if (operands.length === 0 || operands.includes('')) throw new UsageError(`${program}: name a device, module, modalias, image or file system`);
+    if (operands.length > 1 && (given.has('dot') || given.has('svg'))) throw new UsageError(`${program}: one target a graph`);
     if (['json', 'dot', 'svg'].filter((name) => given.has(name)).length > 1) throw new UsageError(`${program}: only one of --json, --dot and --svg`);
     const root = given.get('root')?.replace(/\/+$/, '');
     const release = given.get('set-version');
@@ -67,11 +67,17 @@ export const whyApplet: Applet = {
     try {
       const defaultDirectory = defaultRulesDirectory();
       const { rules } = await loadMachineRules(system, { resolveNames: 'never', ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
-      const explanation = explain(await readWhy(system, kmod, target, { rules, withSymbols: verbose }));
-      const { status } = explanation;
-      context.stdout(given.has('json') ? jsonLine('why', explanation) : given.has('dot') ? explanationDot(explanation) : given.has('svg') ? explanationSvg(explanation)
-        : explanationText(explanation, { verbose, color: context.isTty.stdout }));
-      return status === 'unknown' ? 1 : status === 'loaded' || status === 'builtin' ? 0 : EXIT_NOT_THERE;
+      const read = openWhy(system, kmod, { rules, withSymbols: verbose });
+      let worst = 0;
+      for (const [i, target] of operands.entries()) {
+        const explanation = explain(await read(target));
+        if (i > 0 && !given.has('json')) context.stdout('\n');
+        context.stdout(given.has('json') ? jsonLine('why', explanation) : given.has('dot') ? explanationDot(explanation) : given.has('svg') ? explanationSvg(explanation)
+          : explanationText(explanation, { verbose, color: context.isTty.stdout }));
+        const status = exitStatus(explanation);
+        if (worst !== 1 && status !== 0) worst = status;
+      }
+      return worst;
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       context.stderr(`${program}: ${messageOf(error)}\n`);
@@ -81,3 +87,7 @@ export const whyApplet: Applet = {
     }
   },
 };
+
+function exitStatus({ status }: Explanation): number {
+  return status === 'unknown' ? 1 : status === 'loaded' || status === 'builtin' ? 0 : EXIT_NOT_THERE;
+}

@@ -8,10 +8,15 @@ export const DECISION_MAX = 1 << 18;
 /** What came of one module of a plan. */
 export type DecidedModule = { readonly module: string; readonly reason: Pick<Reason, 'kind' | 'from'>; readonly outcome: Outcome };
 
+/** In place of a devpath, for what the kernel asks for itself. */
+export const KERNEL_REQUEST = 'request_module';
+/** In place of a devpath, for a modprobe that somebody ran. */
+export const COMMAND_REQUEST = 'modprobe';
+
 export type Decision = {
   /** A modalias, verbatim, or a module's name or alias. */
   readonly name: string;
-  /** The device, or `request_module` for the kernel itself. */
+  /** The device, KERNEL_REQUEST or COMMAND_REQUEST. */
   readonly devpath: string;
   /** The rule whose RUN asked. */
   readonly rule?: { readonly file: string; readonly line: number };

@@ -1,6 +1,6 @@
 // The journal of decisions: a bounded file in /run that says which modules were asked for since the boot, by whom, and what came of it.
 
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
@@ -27,6 +27,21 @@ export function decisionsPath(system: System): string {
 /** Oldest first; empty where there is no journal, or none for us. Lines that are none count for nothing. */
 export function readDecisions(system: System): Decision[] {
   return readText(system).split('\n').flatMap((line) => (line === '' ? [] : parseDecision(line) ?? []));
+}
+
+/**
+ * For a command beside the daemon, which keeps no account: one more line, where there is a /run/udev, and room. Who may not write there, or a full
+ * /run, costs the record only.
+ */
+export function appendDecision(system: System, decision: Decision): void {
+  const path = decisionsPath(system);
+  try {
+    if (!existsSync(join(system.roots.run, 'udev')) || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= DECISIONS_MAX) return;
+    appendFileSync(path, formatDecision(decision), { mode: 0o600 });
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    system.log.debug({ code: 'decisions-unwritten', message: `could not write ${path}: ${messageOf(error)}` });
+  }
 }
 
 /** Goes on with the file of an earlier daemon. When it would grow beyond `limit` bytes, the older half of its lines goes. */

@@ -3,15 +3,12 @@
 import { messageOf } from '../errors.ts';
 import type { ModuleLoad, ProbeResult } from '../kmod/probe.ts';
 import type { System } from '../system.ts';
-import { decidedModules } from './decision-record.ts';
+import { decidedModules, KERNEL_REQUEST } from './decision-record.ts';
 import type { Decision } from './decision-record.ts';
 import { logOutcomes } from './load.ts';
 import type { ModuleProber } from './load.ts';
 import { printable } from './printable.ts';
 import type { RuleSource } from './rules/event-result.ts';
-
-/** In place of a devpath, for what the kernel asks for itself. */
-export const KERNEL_REQUEST = 'request_module';
 
 export type ModuleRequest = {
   /** A modalias, verbatim, or a module's name. */

@@ -1,6 +1,7 @@
 // The explanation of a target: one chain of links as plain data, made of the facts and of nothing else.
 
 import type { ModuleLoad, Source } from '../kmod/probe.ts';
+import { COMMAND_REQUEST, KERNEL_REQUEST } from '../udev/decision-record.ts';
 import type { Decision } from '../udev/decision-record.ts';
 import type { AliasLine, DeviceFacts, ModuleFacts, PullFacts, RuleFacts, WhyFacts } from './facts.ts';
 
@@ -40,9 +41,6 @@ export type Explanation = {
   readonly driver?: { readonly name: string; readonly module: string | null };
   readonly links: readonly Link[];
 };
-
-/** `request_module` in a record: the kernel itself. */
-const KERNEL = 'request_module';
 
 export function explain(facts: WhyFacts): Explanation {
   const links: Link[] = [];
@@ -188,7 +186,7 @@ function addRequests(decisions: readonly Decision[], { module, devices }: PullFa
     const decided = modules.find((each) => each.module === module);
     if (known.has(devpath) || seen.has(key)) return [];
     seen.add(key);
-    const by = devpath === KERNEL ? 'by the kernel' : `for ${devpath}`;
+    const by = devpath === KERNEL_REQUEST ? 'by the kernel' : devpath === COMMAND_REQUEST ? 'by a modprobe command' : `for ${devpath}`;
     const via = decided && decided.reason.kind !== 'alias' && decided.reason.kind !== 'requested' ? `, as ${decided.reason.kind} of ${decided.reason.from}` : '';
     return [chain.add({ kind: 'request', state: 'holds', name, text: `${by}, ${seconds(at)} after the boot began${via}`, from: [], ...(rule ? { source: rule } : {}) })];
   });
@@ -208,7 +206,7 @@ function addModule(facts: ModuleFacts, chain: Chain, from: readonly number[], de
   if (load) {
     const request = decisions.find((decision) => decision.loads.includes(load));
     const { module: loaded, path: file, failure, ...times } = load;
-    const by = request === undefined ? '' : request.devpath === KERNEL ? ', asked for by the kernel' : '';
+    const by = request?.devpath === KERNEL_REQUEST ? ', asked for by the kernel' : request?.devpath === COMMAND_REQUEST ? ', by a modprobe command' : '';
     chain.add({ kind: failure ? 'failure' : 'load', state: failure ? 'fails' : 'holds', name: loaded, from: [at], source: { file },
       text: failure ? `${failure.text} (${failure.code})` : `${seconds(load.at)} after the boot began, in ${milliseconds(load.waitMs + load.readMs + load.decompressMs + load.initMs)}${by}`, load: times });
     for (const line of failure?.kernel ?? []) chain.add({ kind: 'kernel', state: 'note', name: line, text: '', from: [chain.links.length - 1] });
@@ -259,7 +257,7 @@ function pulledText({ kind, pulls: [pull] }: WhyFacts): string {
   const [decision] = pull.decisions;
   if (device) return `: ${device.device.sysname}${pull.devices.length > 1 ? ` and ${pull.devices.length - 1} other devices` : ''} ${pull.devices.length > 1 ? 'have' : 'has'} a modalias of it`;
   if (holder !== undefined) return `: ${pull.holders.join(', ')} ${pull.holders.length > 1 ? 'need' : 'needs'} it`;
-  if (decision) return `: ${decision.devpath === KERNEL ? 'the kernel' : decision.devpath} asked for ${decision.name}`;
+  if (decision) return `: ${decision.devpath === KERNEL_REQUEST ? 'the kernel' : decision.devpath === COMMAND_REQUEST ? 'a modprobe command' : decision.devpath} asked for ${decision.name}`;
   if (pull.softdeps[0]) return `: it is a softdep of ${pull.softdeps[0].owner}`;
   if (pull.lists[0]) return `: ${place(pull.lists[0])} lists it`;
   return '; no device, module or request is known that asks for it';

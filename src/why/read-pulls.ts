@@ -34,9 +34,8 @@ export type PullContext = {
   readonly direct: (module: string) => readonly string[];
 };
 
-/** Of these modules first, then of those that need them, until nothing new comes. One walk of /sys. */
-export async function readPulls(system: System, modules: readonly string[], context: PullContext): Promise<PullFacts[]> {
-  const byModule = await devicesByModule(system, context);
+/** Of these modules first, then of those that need them, until nothing new comes. */
+export function readPulls(system: System, modules: readonly string[], byModule: ReadonlyMap<string, readonly PullingDevice[]>, context: PullContext): PullFacts[] {
   const live = new LiveModules(system);
   const { config } = context.kmod.facts;
   const lists = modulesLoadLists(system);
@@ -69,7 +68,8 @@ export async function readPulls(system: System, modules: readonly string[], cont
   return [...pulls.values()];
 }
 
-async function devicesByModule(system: System, { kmod, index }: PullContext): Promise<Map<string, PullingDevice[]>> {
+/** The devices of the machine by the modules that their modaliases lead to: one walk of /sys. */
+export async function devicesByModule(system: System, { kmod, index }: Pick<PullContext, 'kmod' | 'index'>): Promise<Map<string, PullingDevice[]>> {
   const byModule = new Map<string, PullingDevice[]>();
   const lines = new Map<string, readonly AliasLine[]>();
   for (const { devpath, modalias } of await enumerate(system)) {

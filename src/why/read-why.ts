@@ -12,10 +12,10 @@ import { readDecisions } from '../udev/decisions.ts';
 import type { Device } from '../udev/device.ts';
 import type { RuleSet } from '../udev/rules/rule.ts';
 import { type AliasText, aliasLines, nearAliases } from './alias-lines.ts';
-import type { AliasFacts, AliasLine, ModuleFacts, WhyFacts } from './facts.ts';
+import type { AliasFacts, AliasLine, ModuleFacts, PullFacts, WhyFacts } from './facts.ts';
 import { deviceChain, findDevice } from './read-device.ts';
 import { openModuleReader } from './read-module.ts';
-import { readPulls } from './read-pulls.ts';
+import { devicesByModule, readPulls } from './read-pulls.ts';
 import { ruleFacts } from './read-rule.ts';
 
 export type WhyOptions = {
@@ -25,9 +25,16 @@ export type WhyOptions = {
   readonly withSymbols?: boolean;
 };
 
-/** Reads only; nothing is loaded and no program runs. Throws Node's error for an image that cannot be opened. */
-export async function readWhy(system: System, kmod: Kmod, target: string, options: WhyOptions = {}): Promise<WhyFacts> {
+/**
+ * For many targets of one machine as it is now. Reads only; nothing is loaded and no program runs. The function that it gives throws Node's error
+ * for an image that cannot be opened.
+ */
+export function openWhy(system: System, kmod: Kmod, options: WhyOptions = {}): (target: string) => Promise<WhyFacts> {
   const gatherer = new Gatherer(system, kmod, options);
+  return (target) => gather(system, gatherer, target);
+}
+
+async function gather(system: System, gatherer: Gatherer, target: string): Promise<WhyFacts> {
   const device = await findDevice(system, target);
   if (device) return gatherer.ofDevice(target, device);
   if (/^(?:\/|\.\.?\/)/.test(target)) return existsSync(target) ? gatherer.ofImage(target) : gatherer.unknown(target);
@@ -46,6 +53,8 @@ class Gatherer {
   readonly #reader;
   readonly #rules: RuleSet;
   #index: AliasText | undefined;
+  /** One walk of /sys for all targets. */
+  #devices: ReturnType<typeof devicesByModule> | undefined;
 
   constructor(system: System, kmod: Kmod, options: WhyOptions) {
     this.#system = system;
@@ -141,8 +150,9 @@ class Gatherer {
     return facts;
   }
 
-  #pulls(modules: readonly string[]): ReturnType<typeof readPulls> {
+  async #pulls(modules: readonly string[]): Promise<PullFacts[]> {
     const { direct } = this.#reader;
-    return readPulls(this.#system, modules, { kmod: this.#kmod, rules: this.#rules, decisions: this.#decisions, index: this.#aliasText(), direct });
+    const context = { kmod: this.#kmod, rules: this.#rules, decisions: this.#decisions, index: this.#aliasText(), direct };
+    return readPulls(this.#system, modules, await (this.#devices ??= devicesByModule(this.#system, context)), context);
   }
 }

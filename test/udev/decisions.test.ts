@@ -1,10 +1,11 @@
 // The journal of decisions: what it keeps over a restart, what it leaves out, and how it stays small.
 
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Decision } from '../../src/udev/decision-record.ts';
-import { decisionsPath, openDecisionJournal, readDecisions } from '../../src/udev/decisions.ts';
+import { appendDecision, decisionsPath, openDecisionJournal, readDecisions } from '../../src/udev/decisions.ts';
 import { openModuleRequests } from '../../src/udev/module-requests.ts';
 import { fakeKmod, makeRoot, testSystem, type TemporaryRoot } from './fakes.ts';
 
@@ -84,5 +85,17 @@ describe('the journal of decisions', () => {
       { name: 'x:a', devpath: '/devices/1', rule: { file: '/r', line: 7 }, modules: ['b', 'a'] },
       { name: 'fs-c', devpath: 'request_module', rule: undefined, modules: ['c'] },
     ]);
+  });
+});
+
+describe('appendDecision', () => {
+  it('adds a line where there is a /run/udev, and makes none', () => {
+    const system = testSystem(root.path);
+    appendDecision(system, decision('a'));
+    expect(readDecisions(system)).toEqual([]);
+    mkdirSync(join(root.path, 'run/udev'), { recursive: true });
+    appendDecision(system, decision('a', { devpath: 'modprobe' }));
+    appendDecision(system, decision('b'));
+    expect(names(system)).toEqual(['a', 'b']);
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import type { VmOptions } from '../../src/vm/vm.ts';
 import { debianKernel, modulesOf, PUT_MODULES, runDebians, runOurs, whyNoVm } from './guests.ts';
+import { expectWhy, PUT_WHY } from './why-answers.ts';
 
 /** The kernel looks for late devices in threads of its own: both guests get the same time for that. */
 const QUIET = 'sleep 3\n';
@@ -24,13 +25,16 @@ describe.each(['6.12', '6.1'])('tsudevd --coldplug-only on %s', (series) => {
     const kernel = await debianKernel(series);
     if (typeof kernel === 'string') return context.skip(kernel);
     const theirs = await runDebians(kernel, `${UDEVD_COLDPLUG}${QUIET}${PUT_MODULES}`, MACHINE);
-    const ours = await runOurs(kernel, `tsudevd --coldplug-only\nstatus=$?\n${QUIET}${PUT_MODULES}exit $status`, MACHINE);
+    const ours = await runOurs(kernel, `tsudevd --coldplug-only\nstatus=$?\n${QUIET}${PUT_MODULES}${PUT_WHY}exit $status`, MACHINE);
     expect(ours.exitCode, ours.console).toBe(0);
     expect(theirs.exitCode, theirs.console).toBe(0);
     const [own, debian] = [modulesOf(ours), modulesOf(theirs)];
     for (const driver of ['e1000e', 'virtio_scsi', 'sd_mod', 'nvme', 'usb_storage', 'snd_hda_intel']) expect(own).toContain(driver);
     expect(own.filter((module) => !debian.includes(module))).toEqual([]);
     expect(debian.filter((module) => !own.includes(module)).filter((module) => !(module in LOADED_BY_RULES))).toEqual([]);
+    const { devices, modules } = expectWhy(ours);
+    expect(devices).toBeGreaterThan(10);
+    expect(modules).toBe(own.length);
     expect(ours.console).toMatch(/\d+ devices, \d+ modaliases, \d+ modules loaded in \d+ ms/);
   });
 });

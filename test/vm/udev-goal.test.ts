@@ -11,6 +11,7 @@ import type { VmResult } from '../../src/vm/vm.ts';
 import { debianKernel, runOurs, whyNoVm } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { makeImages } from './udev-images.ts';
+import { expectWhy, PUT_WHY } from './why-answers.ts';
 
 const PYTHON = ['python3.11-minimal', 'libpython3.11-minimal', 'libpython3.11-stdlib', 'libexpat1', 'zlib1g', 'libffi8', 'libudev1', 'python3-pyudev'];
 
@@ -77,6 +78,7 @@ daemon=$!
 read -r line < /tmp/ready
 modules all
 step settle 60 udevadm settle --timeout=50
+${PUT_WHY}
 step ts 20 udevadm info --query=property --property=TS_SIZE --value /dev/vda2
 step ts-link 5 readlink /dev/ts/root_fs
 step ts-mode 5 stat -c %a /dev/vda2
@@ -160,6 +162,13 @@ describe('tsudevd --until, and what lives on the daemon', () => {
     expect(modules('module')).toContain('e1000e');
     said(context, 'settle');
     expect(modules('all')).toEqual(expect.arrayContaining(['virtio_blk', 'e1000e', 'snd_hda_intel']));
+  });
+
+  it('says why each driver and module is there, over five daemons', (context) => {
+    said(context, 'settle');
+    const { devices, modules } = expectWhy(result ?? expect.fail('no guest'));
+    expect(devices).toBeGreaterThan(5);
+    expect(modules).toBeGreaterThan(20);
   });
 
   it('runs a rule in TypeScript: property, link and mode', (context) => {
