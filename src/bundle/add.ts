@@ -67,7 +67,7 @@ export async function planAddition(system: System, bundle: OpenBundle, files: re
   const facts = readableFacts(await readFacts(system, placed, (done, total) => onProgress?.(`reading modules: ${done} of ${total}`)));
   const lists = kernelLists([source]);
   const indexes = indexFiles(formatIndexes(image.path, placed, facts, lists), lists);
-  const members = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.open }));
+  const members = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.isFile ? module.path : module.open }));
   const firmware = found.flatMap(({ kind, path, entry }): BundleFile[] => (kind === 'firmware' ? [{
     kind, path, size: entry.size,
     from: () => ({ path: `${image.path}/${entry.path}`, size: entry.size, fd: undefined, read: (offset, length) => image.tree.read(entry, offset, length), close: () => undefined }),

@@ -1,6 +1,6 @@
 // What goes into a bundle: the modules of a source or a selection of them, fresh indexes, lists of the kernel, and firmware.
 
-import { readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 
 import { FormatError, UnsupportedError } from '../errors.ts';
@@ -13,7 +13,6 @@ import { indexedModules, looseModules } from '../kmod/layered-source.ts';
 import { hasIndexes, type ModuleFile, type ModuleSource } from '../kmod/module-source.ts';
 import { readSelection, type SelectOptions } from '../kmod/select-reader.ts';
 import type { Selection } from '../kmod/select.ts';
-import { openModuleFile } from '../kmod/tree-source.ts';
 import type { System } from '../system.ts';
 
 export type BundleFileKind = 'module' | 'index' | 'firmware';
@@ -24,8 +23,8 @@ export type BundleFile = {
   /** Below the directory of the release; firmware as `firmware/NAME`, beside that. */
   readonly path: string;
   readonly size: number;
-  /** What it is read from: bytes, or a file that is opened for it. */
-  readonly from: Uint8Array | (() => ModuleFile);
+  /** What it is read from: bytes, a file of this machine, or one of an image that is opened for it. */
+  readonly from: Uint8Array | string | (() => ModuleFile);
 };
 
 export type BundleContents = {
@@ -57,7 +56,7 @@ const ROOT_OFFSET = { at: 8, mask: 0x0fff_ffff, value: 12 };
 export async function readContents(system: System, source: ModuleSource, { select, onProgress }: ContentsOptions = {}): Promise<BundleContents> {
   const state = source.kind === 'tree' ? treeState(system, source) : undefined;
   if (state?.isCurrent && state.isOurs && !select) {
-    const files = state.modules.map((module) => fileOf(source, module));
+    const files = state.modules.map(({ relative, path }, index): BundleFile => ({ kind: 'module', path: relative, size: state.sizes[index] ?? 0, from: path }));
     return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
   }
   const all = state?.modules ?? (hasIndexes(source) ? indexedModules(source, system) : looseModules(source, system));
@@ -82,9 +81,9 @@ export async function readContents(system: System, source: ModuleSource, { selec
   facts ??= await read(placed);
   onProgress?.('making indexes');
   const indexes = formatIndexes(source.name, placed, facts, lists);
-  const modules = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.open }));
+  const modules = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.isFile ? module.path : module.open }));
   const firmware = selection?.files.flatMap(({ kind, path, from, bytes }): BundleFile[] => (
-    kind === 'firmware' && from !== undefined ? [{ kind, path: `firmware/${path}`, size: bytes, from: () => openModuleFile(from) }] : []
+    kind === 'firmware' && from !== undefined ? [{ kind, path: `firmware/${path}`, size: bytes, from }] : []
   )) ?? [];
   return { release: source.release, files: sorted([...modules, ...indexFiles(indexes, lists), ...firmware]), indexes: 'made', selection };
 }
@@ -109,32 +108,41 @@ export function sorted(files: readonly BundleFile[]): readonly BundleFile[] {
 }
 
 /** Fills `target` with the contents from `offset`. Throws FormatError where the file is no longer as long as it was. */
-export function fillFrom({ from, path }: BundleFile, target: Uint8Array, offset: number): void {
+export function fillFrom({ from }: BundleFile, target: Uint8Array, offset: number): void {
   if (from instanceof Uint8Array) {
     target.set(from.subarray(offset, offset + target.length));
+    return;
+  }
+  if (typeof from === 'string') {
+    const fd = openSync(from, 'r');
+    try {
+      for (let done = 0; done < target.length;) done += atLeastOne(readSync(fd, target, done, target.length - done, offset + done), from, offset + done);
+    } finally {
+      closeSync(fd);
+    }
     return;
   }
   const file = from();
   try {
     for (let done = 0; done < target.length;) {
-      let got: number;
-      if (file.fd === undefined) {
-        const bytes = file.read(offset + done, target.length - done);
-        target.set(bytes, done);
-        got = bytes.length;
-      } else {
-        got = readSync(file.fd, target, done, target.length - done, offset + done);
-      }
-      if (got === 0) throw new FormatError({ file: file.path, offset: offset + done, expected: `the rest of ${path}`, actual: 'its end: the file was changed meanwhile' });
-      done += got;
+      const bytes = file.read(offset + done, target.length - done);
+      target.set(bytes, done);
+      done += atLeastOne(bytes.length, file.path, offset + done);
     }
   } finally {
     file.close();
   }
 }
 
+function atLeastOne(got: number, file: string, offset: number): number {
+  if (got === 0) throw new FormatError({ file, offset, expected: 'the rest of the file', actual: 'its end: it was changed meanwhile' });
+  return got;
+}
+
 type TreeState = {
   readonly modules: readonly ModulePath[];
+  /** Bytes of each, where the indexes are current. */
+  readonly sizes: readonly number[];
   /** Its indexes are those of these modules. */
   readonly isCurrent: boolean;
   /** And all of them are there, as we would write them. */
@@ -148,13 +156,15 @@ function treeState(system: System, source: ModuleSource): TreeState {
   const absent = DEPMOD_FILES.filter(({ name }) => !source.exists(name));
   if (dep && absent.every(({ name }) => name === 'modules.weakdep')) {
     const indexed = indexedModules(source, system);
+    const sizes: number[] = [];
     const isCurrent = indexed.length === found.size && indexed.every(({ name, relative, path }) => {
       const stat = isAbsolute(relative) || !found.has(name) ? undefined : statOf(path);
+      if (stat) sizes.push(stat.size);
       return stat !== undefined && stat.mtimeMs <= dep.mtimeMs && stat.ctimeMs <= dep.ctimeMs;
     });
-    if (isCurrent) return { modules: indexed, isCurrent, isOurs: absent.length === 0 && isLaidOutAsOurs(source) };
+    if (isCurrent) return { modules: indexed, sizes, isCurrent, isOurs: absent.length === 0 && isLaidOutAsOurs(source) };
   }
-  return { modules: [...found.values()], isCurrent: false, isOurs: false };
+  return { modules: [...found.values()], sizes: [], isCurrent: false, isOurs: false };
 }
 
 /** kmod before 34 lays them out in another way, and before 33 has no modules.weakdep. */
@@ -172,12 +182,8 @@ function keptIndexes(source: ModuleSource): BundleFile[] {
   });
 }
 
-function statOf(path: string): ReturnType<typeof statSync> {
+function statOf(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
-}
-
-function fileOf(source: ModuleSource, { relative, path }: ModulePath): BundleFile {
-  return { kind: 'module', path: relative, size: statSync(path).size, from: () => source.open(relative) };
 }
 
 /** Bytes in the file. */

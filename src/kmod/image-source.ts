@@ -107,6 +107,7 @@ class ImageSource implements ModuleSource {
         into.set(bytes);
         return bytes.length;
       },
+      size: () => entry.size,
       all: () => this.#tree.read(entry),
       close: () => undefined,
     };

@@ -9,7 +9,7 @@ export const PAGE_SIZE = 1 << PAGE_SHIFT;
 /** A name takes about six pages; whoever wants more is likely to want many names. */
 const MAX_PAGES = 24;
 
-/** The largest node of a real index behind its root, which depmod writes last. */
+/** The largest node of a real index behind its root, which depmod of kmod before 34 writes last. */
 const ROOM_BEHIND_ROOT = 4 * PAGE_SIZE;
 
 /** Where the header has the reference of the root, and which bits of that are its offset. */
@@ -39,7 +39,9 @@ export class IndexPages {
       this.#end(first.subarray(0, got));
       return;
     }
-    this.length = (new DataView(first.buffer).getUint32(ROOT_OFFSET) & OFFSET_MASK) + ROOM_BEHIND_ROOT;
+    const root = new DataView(first.buffer).getUint32(ROOT_OFFSET) & OFFSET_MASK;
+    // From kmod 34 on the root is the first node: then only the file itself tells how long it is.
+    this.length = root < PAGE_SIZE ? Math.min(reader.size(), OFFSET_MASK + ROOM_BEHIND_ROOT) : root + ROOM_BEHIND_ROOT;
     this.bytes = new Uint8Array(this.length);
     this.bytes.set(first);
     this.#present.add(0);

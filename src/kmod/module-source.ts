@@ -25,6 +25,8 @@ export interface ModuleFile {
 export interface IndexReader {
   /** Fills `into` from `offset`; returns how many bytes it got: fewer only at the end of the file. Throws SystemError. */
   read(into: Uint8Array, offset: number): number;
+  /** Bytes of the whole index. */
+  size(): number;
   /** The whole index. */
   all(): Uint8Array;
   /** May be called again. */

@@ -31,7 +31,7 @@ export async function openReopened(open: () => Promise<ModuleSource>): Promise<R
     openIndex: (name) => {
       if (current.openIndex) return current.openIndex(name);
       const bytes = current.readIndex(name);
-      return bytes && { read: (into, offset) => copyFrom(bytes, into, offset), all: () => bytes, close: () => undefined };
+      return bytes && { read: (into, offset) => copyFrom(bytes, into, offset), size: () => bytes.length, all: () => bytes, close: () => undefined };
     },
     readText: (name) => current.readText(name),
     resolve: (path) => current.resolve(path),

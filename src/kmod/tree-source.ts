@@ -55,6 +55,7 @@ function openIndex(directory: string, name: IndexName): IndexReader | undefined 
   let open = true;
   return {
     read: (into, offset) => readFully(fd, into, offset),
+    size: () => fstatSync(fd).size,
     all() {
       const bytes = Buffer.alloc(fstatSync(fd).size);
       return bytes.subarray(0, readFully(fd, bytes, 0));

@@ -1,12 +1,15 @@
-// A guest without any /lib/modules: all modules come out of one file in /boot.
+// A guest without any /lib/modules: all modules come out of one file in /boot, made by tskmod bundle; and the kernel mounts our images.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { mksquashfs } from '../oracle/squashfs-tools.ts';
+import { bundleApplet } from '../../src/applets/bundle.ts';
+import { findTool } from '../../src/vm/host-tool.ts';
+import { runApplet } from '../applets/run-applet.ts';
 import { debianKernel, modulesOf, PUT_MODULES, runOurs, whyNoVm } from './guests.ts';
 
 /** Coldplug, a mount that makes the kernel ask for its file system, a device that is plugged in, and a module by name. */
@@ -30,6 +33,29 @@ const SCRIPT = `
 vmctl put /tmp/said
 ${PUT_MODULES}`;
 
+/** The kernel mounts each image as it would on /lib/modules, and all files there are hashed. */
+const MOUNT = `
+for format in FORMATS; do
+  modprobe $format
+  mkdir -p /m/$format
+  mount -t $format -o loop,ro /selected.$format /m/$format || echo "cannot mount $format" > /tmp/sums-$format
+  (cd /m/$format && find . -type f | sort | xargs sha256sum) >> /tmp/sums-$format
+  vmctl put /tmp/sums-$format
+done
+`;
+
+const bundle = async (...argv: readonly string[]): Promise<void> => {
+  expect(await runApplet(bundleApplet, argv, { root: '/' })).toMatchObject({ status: 0, stderr: '' });
+};
+
+const NEEDED = 'kernel/{arch,fs,crypto,drivers/{ata,block,char,hid,net/ethernet/intel,nvme,scsi,usb,virtio}}/**';
+
+/** As `find . -type f | sort | xargs sha256sum` prints it. */
+function sumsOf(directory: string): string {
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(join(directory, path)).isFile()).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return files.map((path) => `${createHash('sha256').update(readFileSync(join(directory, path))).digest('hex')}  ./${path}\n`).join('');
+}
+
 describe('modules in one file', () => {
   let scratch = '';
   beforeAll(() => {
@@ -38,25 +64,32 @@ describe('modules in one file', () => {
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
   it.for(['6.12', '6.1'])('are all that a guest of %s needs for coldplug, hotplug, mount and modprobe', async (series, context) => {
-    const reason = whyNoVm() ?? (typeof mksquashfs === 'string' ? mksquashfs : undefined);
+    const reason = whyNoVm();
     const kernel = await debianKernel(series);
-    if (reason !== undefined || typeof mksquashfs === 'string') return context.skip(reason);
-    if (typeof kernel === 'string') return context.skip(kernel);
+    if (reason !== undefined || typeof kernel === 'string') return context.skip(reason ?? String(kernel));
     const { release = '', modules = '' } = kernel;
-    const [image, disk] = [join(scratch, 'image'), join(scratch, 'disk.img')];
-    mksquashfs([dirname(modules), image, '-noappend', '-quiet', '-no-progress', '-noD', '-noF', '-comp', 'gzip']);
-    mkdirSync(join(scratch, 'files'), { recursive: true });
-    writeFileSync(join(scratch, 'files/greeting'), 'hello from ext4\n');
-    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', join(scratch, 'files'), disk, '16M'], { env: { ...process.env, PATH: `${process.env['PATH']}:/sbin:/usr/sbin` } });
+    const [place, disk, image, unpacked] = [join(scratch, series), join(scratch, series, 'disk.img'), join(scratch, series, 'image'), join(scratch, series, 'unpacked')];
+    mkdirSync(join(place, 'files'), { recursive: true });
+    // All of one kernel, and of the other what a guest may need: its modules are not compressed, and four times as large.
+    await bundle('create', '--from', modules, ...(series === '6.12' ? [] : ['--select', NEEDED]), '-o', image);
+    writeFileSync(join(place, 'files/greeting'), 'hello from ext4\n');
+    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', join(place, 'files'), disk, '16M'], { env: { ...process.env, PATH: `${process.env['PATH']}:/sbin:/usr/sbin` } });
+    // One guest is enough for the three of them.
+    const formats = series === '6.12' ? ['erofs', 'ext4', ...(findTool('mksquashfs') === undefined ? [] : ['squashfs'])] : [];
+    for (const format of formats) await bundle('create', '--from', image, '--select', 'kernel/fs/**', '--format', format, '-o', join(place, `selected.${format}`));
+    if (formats.length > 0) await bundle('extract', '-C', unpacked, join(place, 'selected.erofs'));
 
-    const place = `/boot/modules-${release}.image`;
-    const result = await runOurs(kernel, SCRIPT, {
-      machine: 'q35', boot: 'bzimage', modulesFile: image, files: [{ source: disk, target: '/disk.img' }],
+    const inGuest = `/boot/modules-${release}.image`;
+    const result = await runOurs(kernel, SCRIPT + (formats.length === 0 ? '' : MOUNT.replace('FORMATS', formats.join(' '))), {
+      machine: 'q35', boot: 'bzimage', modulesFile: image,
+      files: [{ source: disk, target: '/disk.img' }, ...formats.map((format) => ({ source: join(place, `selected.${format}`), target: `/selected.${format}` }))],
     });
     expect(result.exitCode, result.console).toBe(0);
-    const msr = `${place}/${release}/kernel/arch/x86/kernel/msr.ko${series === '6.12' ? '.xz' : ''}`;
+    const ending = series === '6.12' ? '.ko.xz' : '.ko';
+    const msr = `${inGuest}/${release}/kernel/arch/x86/kernel/msr${ending}`;
     expect(result.files.get('said')?.toString('utf8')).toBe(`no tree\nhello from ext4\ninsmod ${msr} \n${msr}\ndaemon 0\n`);
     const loaded = modulesOf(result);
     for (const module of ['e1000e', 'virtio_scsi', 'sd_mod', 'nvme', 'usb_storage', 'ext4', 'loop', 'virtio_rng', 'msr']) expect(loaded).toContain(module);
+    for (const format of formats) expect([format, result.files.get(`sums-${format}`)?.toString('utf8')]).toEqual([format, sumsOf(unpacked)]);
   });
 });

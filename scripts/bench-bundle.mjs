@@ -1,0 +1,100 @@
+// Bundles: made beside mkfs.erofs of the same files, opened, and a module read out of one beside the tree.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { unpackedPackage } from './debian-package.mjs';
+import { top } from './setup.mjs';
+
+/** @typedef {{ name: string, ours: number, unit: string, theirs: number | undefined, whose: string }} Figure */
+
+const CLI = join(top, 'dist/tskmod.cjs');
+const RUNS = 5;
+/** A look-up is warm after some. */
+const OPENINGS = 20;
+
+/**
+ * @param {{ scratch: string, kernel: { release: string, modules: string } }} machine
+ * @returns {AsyncGenerator<Figure>}
+ */
+export async function* benchBundle({ scratch, kernel: { release, modules } }) {
+  await mkdir(scratch, { recursive: true });
+  const directory = mkdtempSync(join(scratch, 'bench-'));
+  try {
+    // The tree as a machine has it: with indexes that are newer than its modules.
+    const tree = join(directory, 'lib/modules', release);
+    run('mkdir', ['-p', dirname(tree)]);
+    run('cp', ['-a', modules, tree]);
+    run(process.execPath, [CLI, 'depmod', '--no-cache', '-b', directory, release]);
+    const image = join(directory, 'ours');
+    const create = [process.execPath, CLI, 'bundle', 'create', '--from', tree, '-o', image];
+    const mkfs = join(unpackedPackage('erofs-utils'), 'usr/bin/mkfs.erofs');
+    const theirs = existsSync(mkfs) ? ['sh', '-c', `rm -f ${directory}/theirs; exec ${mkfs} -T0 --all-root ${directory}/theirs ${dirname(tree)} > ${directory}/log`] : undefined;
+    // In turn, so that what else the machine does slows both.
+    const [ours, erofs] = [[], []];
+    for (let round = 0; round < RUNS; round++) {
+      ours.push(timed(create));
+      if (theirs) erofs.push(timed(theirs));
+    }
+    const best = (/** @type {readonly { wall: number, cpu: number }[]} */ times, /** @type {'wall' | 'cpu'} */ kind) => (times.length === 0 ? undefined : Math.min(...times.map((time) => time[kind])));
+    const whose = theirs ? 'mkfs.erofs' : 'mkfs.erofs is not here';
+    yield { name: 'bundle create, all modules', ours: best(ours, 'wall') ?? 0, unit: 'ms', theirs: best(erofs, 'wall'), whose };
+    yield { name: 'bundle create, processor time', ours: best(ours, 'cpu') ?? 0, unit: 'ms', theirs: best(erofs, 'cpu'), whose };
+
+    const opened = await openings(image, release);
+    yield { name: 'open a bundle, resolve one alias', ours: opened.ms, unit: 'ms', theirs: undefined, whose: 'warm process' };
+    yield { name: 'bytes read for that', ours: opened.bytes / 1000, unit: 'kB', theirs: undefined, whose: 'all that the process read' };
+
+    const modinfo = (/** @type {readonly string[]} */ place) => [process.execPath, CLI, 'modinfo', ...place, '-k', release, '-F', 'description', 'xfs'];
+    const [fromBundle, fromTree] = [[], []];
+    for (let round = 0; round < RUNS * 4; round++) {
+      fromBundle.push(timed(modinfo(['--modules', image])));
+      fromTree.push(timed(modinfo(['-b', directory])));
+    }
+    yield { name: 'first module, from a bundle', ours: best(fromBundle, 'wall') ?? 0, unit: 'ms', theirs: best(fromTree, 'wall'), whose: 'a tree' };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** The fastest of several, each from opening the file to closing it. */
+async function openings(image, release) {
+  const { openSystem } = await import(join(top, 'dist/src/system.js'));
+  const { openKmod } = await import(join(top, 'dist/src/kmod/kmod.js'));
+  const { openModules } = await import(join(top, 'dist/src/kmod/find-modules.js'));
+  const system = openSystem({ release });
+  let [ms, bytes] = [Infinity, 0];
+  for (let round = 0; round < OPENINGS; round++) {
+    const before = bytesRead();
+    const started = performance.now();
+    const source = await openModules(system, [image]);
+    const found = openKmod(system, { source, configPaths: [] }).lookup('pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00');
+    source.close?.();
+    ms = Math.min(ms, performance.now() - started);
+    bytes = bytesRead() - before;
+    if (found[0]?.module !== 'e1000e') throw new Error(`${image}: the alias names ${found[0]?.module ?? 'nothing'}`);
+  }
+  return { ms, bytes };
+}
+
+/** What this process has read so far, as the kernel counts it. */
+function bytesRead() {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'latin1'))?.[1]);
+}
+
+/** Milliseconds of a command, and those that it and its children had a processor. */
+function timed(command) {
+  const env = { ...process.env, LC_ALL: 'C', TIMEFORMAT: '%R %U %S' };
+  // Node 20 reads every certificate of this at each start.
+  delete env.NODE_EXTRA_CA_CERTS;
+  const { status, stderr } = spawnSync('bash', ['-c', 'time "$@" > "$0"', '/dev/null', ...command], { encoding: 'utf8', env });
+  const [wall = NaN, user = NaN, system = NaN] = stderr.trim().split('\n').at(-1)?.split(' ').map((text) => Number(text) * 1000) ?? [];
+  if (status !== 0 || Number.isNaN(system)) throw new Error(`${command.join(' ')}: exit code ${status}: ${stderr}`);
+  return { wall, cpu: user + system };
+}
+
+function run(program, args) {
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${status}: ${stderr}`);
+}
