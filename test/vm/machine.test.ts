@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { checkApplet } from '../../src/applets/check.ts';
 import { initramfsApplet } from '../../src/applets/initramfs.ts';
+import { replayApplet } from '../../src/applets/replay.ts';
 import { parseRecording } from '../../src/machine/recording.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { runVm } from '../../src/vm/vm.ts';
@@ -47,12 +48,19 @@ describe('a recorded guest', () => {
     const reason = whyNoVm();
     const kernel = await debianKernel('6.12');
     if (reason !== undefined || typeof kernel === 'string') return skip(reason ?? String(kernel));
-    const hardware = { disks: [{ file: join(scratch, 'disk'), bus: 'virtio' as const, readOnly: true }], devices: ['e1000e', 'qemu-xhci', 'usb-kbd'], timeoutSeconds: TIMEOUT / 1000 };
+    const hardware = { disks: [{ file: join(scratch, 'disk'), bus: 'virtio' as const, readOnly: true }], devices: ['e1000e', 'qemu-xhci,id=xhci', 'usb-kbd'], timeoutSeconds: TIMEOUT / 1000 };
     const recorded = await runOurs(kernel, `
 tsudevd --coldplug-only > /dev/null
 mount -t ext4 -o ro /dev/vda /mnt || exit 1
 tskmod record -o /tmp/plain && tskmod record --anonymise -o /tmp/anonymous && tskmod record --machine /tmp/plain --anonymise -o /tmp/later || exit 1
-vmctl put /tmp/plain /tmp/anonymous /tmp/later`, { ...hardware, include: INCLUDE });
+tskmod record --follow -o /tmp/followed &
+until grep -qs '^P: /devices/tsmodprobe' /tmp/followed; do usleep 100000; done
+vmctl hmp device_add usb-tablet,bus=xhci.0,id=tablet > /dev/null
+until grep -q 'ACTION=bind.*DRIVER=usbhid' /tmp/followed; do usleep 100000; done
+vmctl hmp device_del tablet > /dev/null
+until grep -q 'ACTION=remove.*DEVTYPE=usb_device' /tmp/followed; do usleep 100000; done
+kill -INT $! && wait $! || exit 1
+vmctl put /tmp/plain /tmp/anonymous /tmp/later /tmp/followed`, { ...hardware, include: INCLUDE });
     expect(recorded, recorded.console).toMatchObject({ exitCode: 0 });
     const file = (name: string): string => {
       writeFileSync(join(scratch, name), recorded.files.get(name) ?? '');
@@ -66,6 +74,13 @@ vmctl put /tmp/plain /tmp/anonymous /tmp/later`, { ...hardware, include: INCLUDE
     // What a recording was made anonymous from, now or later, makes no difference but for what the second one saw change.
     const devpaths = (text: string): readonly string[] => parseRecording(text, 'text').devices.map(({ devpath, record }) => `${devpath} ${record?.properties.get('ID_FS_UUID') ?? ''}`);
     expect(devpaths(recorded.files.get('later')?.toString() ?? '')).toEqual(devpaths(hidden));
+
+    const followed = parseRecording(recorded.files.get('followed')?.toString() ?? '', 'followed');
+    expect(followed.events.map(({ properties }) => properties.get('ACTION'))).toEqual(expect.arrayContaining(['add', 'bind', 'unbind', 'remove']));
+    for (const chaos of [[], ['--chaos', '1'], ['--chaos', '2']]) {
+      const played = await runApplet(replayApplet, [file('followed'), '--no-rules', '--json', '--modules', kernel.modules ?? '', ...chaos], { root: '/', release: kernel.release ?? '' });
+      expect(JSON.parse(played.stdout)).toMatchObject({ problems: [], modules: expect.arrayContaining(['joydev']) });
+    }
 
     const whole = join(scratch, 'whole');
     const select = ['virtio_blk', 'ext4', 'crc32c_generic', 'xhci-pci', 'usbhid', 'hid-generic'].flatMap((name) => ['--select', name]);
