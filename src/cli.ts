@@ -38,6 +38,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'udevadm', summary: 'ask what udev knows, and tell it what to do', load: async () => (await import('./applets/udevadm.ts')).udevadm },
   { name: 'probe', summary: 'say what is on a disk or image, and which module its mount would load', load: async () => (await import('./applets/probe.ts')).probeApplet },
   { name: 'why', summary: 'say why a module is loaded, or is not, from the device to the kernel\'s answer', load: async () => (await import('./applets/why.ts')).whyApplet },
+  { name: 'timeline', summary: 'show the events and loads of the boot, and what they waited for', load: async () => (await import('./applets/timeline.ts')).timelineApplet },
   { name: 'helper', summary: 'have the kernel ask tsudevd for modules', load: async () => (await import('./applets/helper.ts')).helperApplet },
   { name: 'status', summary: 'say what tsudevd has done and does now', load: async () => (await import('./applets/status.ts')).statusApplet },
   { name: 'top', summary: 'watch what tsudevd does', load: async () => (await import('./applets/top.ts')).topApplet },

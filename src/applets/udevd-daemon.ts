@@ -10,6 +10,7 @@ import type { ReopenedSource } from '../kmod/reopened-source.ts';
 import type { LogLevel, System } from '../system.ts';
 import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
 import { openDecisionJournal } from '../udev/decisions.ts';
+import { openEventLog } from '../udev/event-log.ts';
 import { parseGoal } from '../udev/goal.ts';
 import type { Goal } from '../udev/goal.ts';
 import { openJournal } from '../udev/journal.ts';
@@ -192,6 +193,7 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
   const account = openWalkAccount();
   const metrics = openMetrics();
   const decisions = openDecisionJournal(system);
+  const events = openEventLog(system);
   const requests: ModuleRequests = openModuleRequests(system, kmod, (request) => {
     account.add(request);
     decisions.note(request.decision);
@@ -212,13 +214,17 @@ async function assemble({ command, system, source, kmod, setLogLevel }: UdevdRun
   return {
     account,
     services,
-    flush: () => decisions.flush(),
+    flush() {
+      decisions.flush();
+      events.flush();
+    },
     async start() {
       // Not before: V8 takes no code from the cache that was made under other flags.
       const countEvent = postponeOptimising();
       const udevd = await startUdevd(system, {
         handle: services?.handle ?? moduleLoader(requests), requests, metrics, journal: openJournal(system), signal,
         skipColdplug: command.skipColdplug, withSubsystems: rules !== undefined,
+        onTiming: (timing) => events.note(timing),
         onEvent: () => {
           countEvent();
           onEvent?.();

@@ -29,6 +29,23 @@ export type PendingEvent = {
   readonly waitsFor: Uevent | undefined;
 };
 
+/** How long one event waited and what it was about, on the clock of the queue. */
+export type EventTiming = {
+  readonly event: Uevent;
+  readonly queuedAt: number;
+  /** No relative was before it any more. */
+  readonly readyAt: number;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** The last relative that it waited for. */
+  readonly waitedFor: Uevent | undefined;
+  /** The first ACTIVITIES_MAX. */
+  readonly activities: readonly (Activity & { readonly at: number })[];
+};
+
+/** Rules may start many programs; what is beyond is counted to the last. */
+const ACTIVITIES_MAX = 16;
+
 export type QueueOptions = {
   readonly clock: Clock;
   readonly handle: EventHandler;
@@ -38,6 +55,8 @@ export type QueueOptions = {
   readonly onOverflow: (event: Uevent) => void;
   /** The first event has come, or the last has finished. */
   readonly onBusy?: (busy: boolean) => void;
+  /** After each event that was handled. */
+  readonly onDone?: (timing: EventTiming) => void;
   /** QUEUE_MAX when absent. */
   readonly limit?: number;
   /** PARALLEL_MAX when absent. */
@@ -68,10 +87,14 @@ type Entry = {
   state: 'waiting' | 'running';
   since: number;
   activity: Activity | undefined;
+  readonly queuedAt: number;
+  readyAt: number;
+  waitedFor: Uevent | undefined;
+  readonly activities: (Activity & { readonly at: number })[];
 };
 
 export function openQueue(options: QueueOptions): EventQueue {
-  const { clock, handle, onError, onOverflow, onBusy, limit = QUEUE_MAX } = options;
+  const { clock, handle, onError, onOverflow, onBusy, onDone, limit = QUEUE_MAX } = options;
   const relatives = openRelatives<Entry>();
   const entries = new Set<Entry>();
   let ready: Entry[] = [];
@@ -107,7 +130,10 @@ export function openQueue(options: QueueOptions): EventQueue {
     try {
       await handle(entry.event, (activity) => {
         entry.activity = activity;
+        if (onDone && entry.activities.length < ACTIVITIES_MAX) entry.activities.push({ ...activity, at: clock.now() });
       });
+      const { event, queuedAt, readyAt, since, waitedFor, activities } = entry;
+      onDone?.({ event, queuedAt, readyAt, startedAt: since, endedAt: clock.now(), waitedFor, activities });
     } catch (error) {
       onError(entry.event, error);
     }
@@ -119,7 +145,10 @@ export function openQueue(options: QueueOptions): EventQueue {
     relatives.remove(entry, entry.kinship);
     for (const dependant of entry.dependants) {
       dependant.blockers.delete(entry);
-      if (dependant.blockers.size === 0) ready.push(dependant);
+      if (dependant.blockers.size > 0) continue;
+      dependant.readyAt = clock.now();
+      dependant.waitedFor = entry.event;
+      ready.push(dependant);
     }
     if (ready.length > 0) schedule();
     if (running === 0) listening = wake(listening);
@@ -146,8 +175,10 @@ export function openQueue(options: QueueOptions): EventQueue {
       }
       if (entries.size === 0) onBusy?.(true);
       const kinship = kinshipOf(event);
+      const now = clock.now();
       const entry: Entry = {
-        event, kinship, blockers: new Set(), dependants: [], state: 'waiting', since: clock.now(), activity: undefined,
+        event, kinship, blockers: new Set(), dependants: [], state: 'waiting', since: now, activity: undefined,
+        queuedAt: now, readyAt: now, waitedFor: undefined, activities: [],
       };
       for (const blocker of relatives.add(entry, kinship)) {
         entry.blockers.add(blocker);

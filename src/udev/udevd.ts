@@ -11,7 +11,7 @@ import { missedEvents } from './missed.ts';
 import type { ModuleRequests } from './module-requests.ts';
 import { openMonitor } from './monitor.ts';
 import { openQueue } from './queue.ts';
-import type { EventHandler, EventQueue } from './queue.ts';
+import type { EventHandler, EventQueue, EventTiming } from './queue.ts';
 import { scanDevices, scanSubsystems } from './scan.ts';
 import { readSeqnum } from './seqnum.ts';
 import type { Uevent } from './uevent.ts';
@@ -50,6 +50,8 @@ export type UdevdOptions = {
   readonly onWalk?: (walk: Walk) => void;
   /** After each event. */
   readonly onEvent?: (event: Uevent) => void;
+  /** After each event, with where its time went. */
+  readonly onTiming?: (timing: EventTiming) => void;
   /** The first event has come or a walk of /sys begins; or the last of both is over. Who waits for udev waits for the walk, too. */
   readonly onBusy?: (busy: boolean) => void;
   /** STOP_WAIT_MS when absent. */
@@ -113,6 +115,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       resync('too many events at once');
     },
     onBusy: busy.queue,
+    ...(options.onTiming ? { onDone: options.onTiming } : {}),
   });
   const push = (event: Uevent): void => {
     arrivals.set(event, system.clock.now());

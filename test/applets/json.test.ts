@@ -23,6 +23,7 @@ import { modprobe } from '../../src/applets/modprobe.ts';
 import { probeApplet } from '../../src/applets/probe.ts';
 import { replayApplet } from '../../src/applets/replay.ts';
 import { rmmod } from '../../src/applets/rmmod.ts';
+import { timelineApplet } from '../../src/applets/timeline.ts';
 import { whyApplet } from '../../src/applets/why.ts';
 import { erofsChunks } from '../../src/image/erofs-write.ts';
 import { fixtureRoot } from '../fixture-root.ts';
@@ -60,6 +61,7 @@ const MACHINE = {
   [`next/${NEXT}/e1000e.ko`]: buildModule({ modinfo: ['license=GPL v2', 'alias=pci:v00008086d000010D3*', 'depends='] }),
   [`next/${NEXT}/modules.dep`]: 'e1000e.ko:\n', [`next/${NEXT}/modules.alias`]: 'alias pci:v00008086d000010D3* e1000e\n', [`next/${NEXT}/modules.builtin`]: 'kernel/ptp.ko\n',
   'modules.erofs': Buffer.concat(Array.from(erofsChunks([{ path: `${RELEASE}/kernel/ptp.ko`, kind: 'file', size: 24_576, read: (target) => void target.fill(1) }]), (bytes) => Buffer.from(bytes))),
+  'run/udev/tsudevd.events': '{"action":"add","devpath":"/devices/card","subsystem":"pci","queued":1000,"ready":1000,"started":1002,"ended":1012,"activities":[{"what":"rules","at":1002}]}\n',
   'proc/modules': 'ptp 24576 0 - Live 0x0\n',
   'sys/module/ptp/initstate': 'live\n', 'sys/module/ptp/refcnt': '0\n', 'sys/module/ptp/coresize': '24576\n',
 };
@@ -68,7 +70,7 @@ const value = (name: string, text: string) => ({ name, value: text, safe: text, 
 const BLKID = { library: 'fake', probe: async () => ({ values: [value('TYPE', 'swap'), value('USAGE', 'other')], partitions: [] }) };
 
 const TOOLS: Readonly<Record<string, Applet>> = {
-  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, replay: replayApplet, why: whyApplet, bundle: bundleApplet, kmod: kmodApplet(() => undefined),
+  modprobe, insmod, rmmod, lsmod, modinfo, depmod: depmodApplet, doctor, lint, helper: helperApplet, probe: probeApplet, check: checkApplet, diff: diffApplet, replay: replayApplet, why: whyApplet, timeline: timelineApplet, bundle: bundleApplet, kmod: kmodApplet(() => undefined),
 };
 
 /** Blocks of the document: `$ COMMAND` and the object that it prints, set over several lines. */
