@@ -41,7 +41,7 @@ export class IndexPages {
     }
     const root = new DataView(first.buffer).getUint32(ROOT_OFFSET) & OFFSET_MASK;
     // From kmod 34 on the root is the first node: then only the file itself tells how long it is.
-    this.length = root < PAGE_SIZE ? Math.min(reader.size(), OFFSET_MASK + ROOM_BEHIND_ROOT) : root + ROOM_BEHIND_ROOT;
+    this.length = root < PAGE_SIZE ? Math.min(reader.size(), OFFSET_MASK) + PAGE_SIZE : root + ROOM_BEHIND_ROOT;
     this.bytes = new Uint8Array(this.length);
     this.bytes.set(first);
     this.#present.add(0);
