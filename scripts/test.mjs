@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
 
 /** What the comparisons and the virtual machines use. Of others only files are taken, whose libraries come with these. */
-const PACKAGES = ['kmod', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'e2fsprogs', 'fdisk', 'squashfs-tools', 'xfsprogs', 'umockdev', 'qemu-system-x86', 'zsh', 'fish', 'mandoc', 'groff'];
+const PACKAGES = ['kmod', 'gcc', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'e2fsprogs', 'fdisk', 'squashfs-tools', 'xfsprogs', 'umockdev', 'qemu-system-x86', 'zsh', 'fish', 'mandoc', 'groff'];
 
 const inCi = process.env.CI === 'true';
 ensureNodeModules();
-ensureBuild();
+// Before the build, which compiles a program where it can.
 const missing = ensureDebianPackages(PACKAGES);
+ensureBuild();
 if (missing !== undefined) console.log(`setup: tests beside the real tools and in virtual machines may be skipped: ${missing}`);
 
 const counts = [runVitest(process.execPath, process.argv.slice(2))];
