@@ -2,19 +2,16 @@
 
 import { writeSync } from 'node:fs';
 
-import type { Applet, AppletContext, Signal, TerminalInput } from './applets/applet.ts';
+import type { AppletContext, Signal, Subcommand, TerminalInput } from './applets/applet.ts';
 import { codeOf, messageOf, UsageError } from './errors.ts';
 import { openSystem } from './system.ts';
 import { VERSION } from './version.ts';
 
-type Entry = {
-  readonly name: string;
-  readonly summary: string;
+type Entry = Subcommand & {
   /** Not for people: parts of ourselves that run as programs of their own. */
   readonly hidden?: boolean;
   /** Of the libuv pool; THREADS when absent. */
   readonly threads?: number;
-  readonly load: () => Promise<Applet>;
 };
 
 // finit_module and poll hold threads of the libuv pool, and its default of four would let them starve file reads.
@@ -32,7 +29,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'rmmod', summary: 'remove modules', load: async () => (await import('./applets/rmmod.ts')).rmmod },
   { name: 'lsmod', summary: 'list the modules that are loaded', load: async () => (await import('./applets/lsmod.ts')).lsmod },
   { name: 'modinfo', summary: 'show what modules say of themselves', load: async () => (await import('./applets/modinfo.ts')).modinfo },
-  { name: 'kmod', summary: 'all tools of kmod by their names, list and static-nodes', load: async () => (await import('./applets/kmod.ts')).kmodApplet((name) => APPLETS.find((applet) => applet.name === name)?.load()) },
+  { name: 'kmod', summary: 'all tools of kmod by their names, list and static-nodes', load: async () => (await import('./applets/kmod.ts')).kmodApplet(find) },
   { name: 'depmod', summary: 'make the indexes of modprobe from the modules of a kernel', load: async () => (await import('./applets/depmod.ts')).depmodApplet },
   { name: 'depmod-worker', summary: '', hidden: true, load: async () => (await import('./applets/depmod-worker.ts')).depmodWorker },
   { name: 'lint', summary: 'say what in modprobe.d does not do what it looks like', load: async () => (await import('./applets/lint.ts')).lint },
@@ -50,6 +47,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'check', summary: 'say whether an initramfs or kernel boots the machine of a recording', load: async () => (await import('./applets/check.ts')).checkApplet },
   { name: 'diff', summary: 'say what another kernel changes for the machine of a recording', load: async () => (await import('./applets/diff.ts')).diffApplet },
   { name: 'replay', summary: 'play the events of a recording to our daemon, also with faults', load: async () => (await import('./applets/replay.ts')).replayApplet },
+  { name: 'completion', summary: 'print what bash, zsh and fish complete command lines with', load: async () => (await import('./applets/completion.ts')).completionApplet(APPLETS.filter(({ hidden }) => !hidden)) },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
 

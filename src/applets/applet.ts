@@ -1,6 +1,7 @@
 // What an applet is: a name, a line of help, and a function from arguments to an exit code.
 
 import type { System, SystemOptions } from '../system.ts';
+import type { OptionSpec } from './getopt.ts';
 
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
 
@@ -32,6 +33,13 @@ export interface AppletContext {
 export type Applet = {
   readonly name: string;
   readonly summary: string;
+  /** What getopt reads of its command line; completions and the checks of its manual page read it, too. */
+  readonly options: readonly OptionSpec[];
+  /** The applets that its first operand names. */
+  readonly subcommands?: readonly Subcommand[];
   /** Resolves with the exit code. Prints its own errors; a UsageError may be thrown and is printed by the caller, exit code 1. */
   run(argv: readonly string[], context: AppletContext): Promise<number>;
 };
+
+/** A word of the command line that stands for an applet. It is loaded when it is called. */
+export type Subcommand = { readonly name: string; readonly summary: string; readonly load: () => Promise<Applet> };

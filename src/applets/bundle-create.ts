@@ -7,16 +7,12 @@ import { splitPatterns } from '../kmod/select.ts';
 import type { SelectOptions } from '../kmod/select-reader.ts';
 import type { BundleRun } from './bundle.ts';
 import { sizeText, table } from './bundle-text.ts';
-import { getopt, type OptionSpec } from './getopt.ts';
+import { CREATE_OPTIONS, READ_OPTIONS } from './bundle-options.ts';
+import { getopt } from './getopt.ts';
 import { jsonLine } from './json.ts';
-import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
+import { selectionIn } from './select-options.ts';
 
 const PROGRAM = 'tskmod bundle';
-
-const OPTIONS: readonly OptionSpec[] = [
-  { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' }, { long: 'from', argument: 'required' },
-  { long: 'modules', argument: 'required' }, { long: 'format', argument: 'required' }, ...SELECT_OPTIONS, { long: 'weakdeps' }, { long: 'firmware' }, { long: 'explain' }, { long: 'json' },
-];
 
 /** What `create` was asked. */
 export type CreateRequest = {
@@ -34,7 +30,7 @@ export type CreateRequest = {
 
 /** Throws a UsageError. */
 export function parseCreate(argv: readonly string[]): CreateRequest {
-  const { options, operands } = getopt(argv, OPTIONS, PROGRAM);
+  const { options, operands } = getopt(argv, CREATE_OPTIONS, PROGRAM);
   const all = (name: string): string[] => options.filter((option) => option.name === name).map(({ value }) => value);
   const [operand] = operands;
   if (operand !== undefined) throw new UsageError(`create ${operand}: the file is named with -o, the modules with --from`);
@@ -80,7 +76,7 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
 }
 
 export async function bundleAdd({ argv, context, progress, signal }: BundleRun): Promise<number> {
-  const { options, operands: [path, ...files] } = getopt(argv, [{ long: 'release', short: 'S', argument: 'required' }, { long: 'json' }], PROGRAM);
+  const { options, operands: [path, ...files] } = getopt(argv, READ_OPTIONS, PROGRAM);
   if (path === undefined || files.length === 0) throw new UsageError(`add: ${path === undefined ? 'to which file?' : 'which modules?'}`);
   const { openBundle } = await import('../bundle/read-bundle.ts');
   const { planAddition } = await import('../bundle/add.ts');

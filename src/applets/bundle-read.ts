@@ -4,11 +4,11 @@ import { type BundledFile, openBundle, type OpenBundle } from '../bundle/read-bu
 import { UsageError } from '../errors.ts';
 import type { BundleRun } from './bundle.ts';
 import { sizeText, table } from './bundle-text.ts';
-import { getopt, type OptionSpec } from './getopt.ts';
+import { EXTRACT_OPTIONS, READ_OPTIONS } from './bundle-options.ts';
+import { getopt } from './getopt.ts';
 import { jsonLine } from './json.ts';
 
 const PROGRAM = 'tskmod bundle';
-export const READ_OPTIONS: readonly OptionSpec[] = [{ long: 'release', short: 'S', argument: 'required' }, { long: 'json' }];
 const KINDS = ['module', 'index', 'firmware', 'other'] as const;
 
 export async function bundleList({ argv, context }: BundleRun): Promise<number> {
@@ -94,7 +94,7 @@ export async function bundleVerify({ argv, context, progress }: BundleRun): Prom
 }
 
 export async function bundleExtract({ argv, context, progress, signal }: BundleRun): Promise<number> {
-  const { options, operands: [path, ...globs] } = getopt(argv, [...READ_OPTIONS, { long: 'directory', short: 'C', argument: 'required' }], PROGRAM);
+  const { options, operands: [path, ...globs] } = getopt(argv, EXTRACT_OPTIONS, PROGRAM);
   if (path === undefined) throw new UsageError('extract: which file?');
   const directory = options.findLast(({ name }) => name === 'directory')?.value ?? '.';
   const { extractBundle } = await import('../bundle/extract.ts');

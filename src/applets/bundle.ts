@@ -2,6 +2,7 @@
 
 import { codeOf, FormatError, LimitError, messageOf, UnsupportedError, UsageError } from '../errors.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { BUNDLE_OPTIONS } from './bundle-options.ts';
 import { openProgress, type Progress } from './progress.ts';
 
 const PROGRAM = 'tskmod bundle';
@@ -63,6 +64,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(run: BundleRun) => Promis
 export const bundleApplet: Applet = {
   name: 'bundle',
   summary: 'put the modules of a kernel into one file, and look into such a file',
+  options: BUNDLE_OPTIONS,
   run: async ([command, ...argv], context) => {
     if (command === undefined || ['help', '--help', '-h'].includes(command) || argv.includes('--help') || argv.includes('-h')) {
       (command === undefined ? context.stderr : context.stdout)(USAGE);

@@ -39,6 +39,7 @@ told: no recording, no modules, no root disk. docs/machine.md tells how it is ju
 export const checkApplet: Applet = {
   name: 'check',
   summary: 'say whether an initramfs or kernel boots the machine of a recording',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

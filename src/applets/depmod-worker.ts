@@ -8,6 +8,7 @@ import type { Applet } from './applet.ts';
 export const depmodWorker: Applet = {
   name: 'depmod-worker',
   summary: 'a thread of depmod',
+  options: [],
   async run(_argv, context) {
     if (!parentPort) {
       context.stderr(`${context.program}: this is a part of depmod, which starts it itself\n`);

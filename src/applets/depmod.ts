@@ -38,6 +38,7 @@ const OPTIONS: readonly OptionSpec[] = [
 export const depmodApplet: Applet = {
   name: 'depmod',
   summary: 'make the indexes of modprobe from the modules of a kernel',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map<string, string[]>();

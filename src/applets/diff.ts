@@ -33,6 +33,7 @@ Exit status: 0 when no device loses its driver and no parameter that is set vani
 export const diffApplet: Applet = {
   name: 'diff',
   summary: 'say what another kernel changes for the machine of a recording',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -8,7 +8,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
-import { withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, withMachine } from './machine-option.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -50,6 +50,7 @@ Exit status: 0 when the module is loaded, built in, or nothing is in its way;
 export const doctor: Applet = {
   name: 'doctor',
   summary: 'say why a module cannot be found or loaded',
+  options: [...OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, runDoctor, { modulesOnly: true }),
 };
 

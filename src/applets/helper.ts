@@ -40,6 +40,7 @@ work. docs/helper.md tells the rest.
 export const helperApplet: Applet = {
   name: 'helper',
   summary: 'have the kernel ask tsudevd for modules',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

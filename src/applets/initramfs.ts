@@ -66,6 +66,7 @@ type Command = {
 export const initramfsApplet: Applet = {
   name: 'initramfs',
   summary: 'make an initramfs of selected modules that boots a root file system or stays in RAM',
+  options: OPTIONS,
   run: async (argv, context) => {
     const controller = new AbortController();
     const restore = context.signals({ SIGINT: () => controller.abort(), SIGTERM: () => controller.abort(), SIGHUP: () => controller.abort() });

@@ -52,6 +52,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export const insmod: Applet = {
   name: 'insmod',
   summary: 'insert a module file',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Set(options.map(({ name }) => name));

@@ -8,14 +8,14 @@ import type { ModuleSource } from '../kmod/module-source.ts';
 import { formatStaticNode, parseStaticNodes, STATIC_NODE_FORMATS, type StaticNodeFormat } from '../kmod/static-nodes.ts';
 import { errnoByName, errnoText } from '../system.ts';
 import { VERSION } from '../version.ts';
-import type { Applet, AppletContext } from './applet.ts';
+import type { Applet, AppletContext, Subcommand } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
-import { kmodList } from './lsmod.ts';
+import { kmodList, lsmod } from './lsmod.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 
 /** A tool by its name (`modprobe`), or undefined: the table is the command line's. */
-export type FindTool = (name: string) => Promise<Applet> | undefined;
+export type FindTool = (name: string) => Subcommand | undefined;
 
 const OPTIONS: readonly OptionSpec[] = [{ long: 'help', short: 'h' }, { long: 'version', short: 'V' }];
 
@@ -57,11 +57,21 @@ Print the device nodes that load a module when they are opened, of this kernel.
   -h, --help
 `;
 
+const OWN_COMMANDS: readonly Subcommand[] = [
+  { name: 'list', summary: 'list the modules that are in the kernel', load: async () => ({ ...lsmod, run: kmodList }) },
+  {
+    name: 'static-nodes', summary: 'print the device nodes that exist before their driver does',
+    load: async () => ({ name: 'static-nodes', summary: 'print the device nodes that exist before their driver does', options: STATIC_NODES_OPTIONS, run: staticNodes }),
+  },
+];
+
 /** The applet; `findTool` gives it the other tools. */
 export function kmodApplet(findTool: FindTool): Applet {
   return {
     name: 'kmod',
     summary: 'all tools of kmod by one name',
+    options: OPTIONS,
+    subcommands: [...OWN_COMMANDS, ...TOOLS.flatMap((name) => findTool(name) ?? [])],
     run: (argv, context) => run(argv, context, findTool),
   };
 }
@@ -76,13 +86,11 @@ async function run(argv: readonly string[], context: AppletContext, findTool: Fi
       break;
     case 'help':
       return say(HELP, context);
-    case 'list':
-      return kmodList(rest, context);
-    case 'static-nodes':
-      return staticNodes(rest, context);
     default: {
+      const own = OWN_COMMANDS.find(({ name }) => name === command);
+      if (own) return (await own.load()).run(rest, context);
       const tool = TOOLS.includes(command) ? findTool(command) : undefined;
-      if (tool) return (await tool).run(rest, { ...context, program: command });
+      if (tool) return (await tool.load()).run(rest, { ...context, program: command });
       context.stderr(`invalid command '${command}'\n`);
     }
   }

@@ -10,7 +10,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
-import { withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, withMachine } from './machine-option.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
@@ -60,6 +60,7 @@ Exit status: 0 when there is nothing worse than notes, 1 otherwise.
 export const lint: Applet = {
   name: 'lint',
   summary: 'say what in modprobe.d and depmod.d does not do what it looks like',
+  options: [...OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, runLint, { modulesOnly: true }),
 };
 

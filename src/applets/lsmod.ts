@@ -7,7 +7,7 @@ import { errnoByName, errnoText } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type CommandLine, getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
-import { withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, withMachine } from './machine-option.ts';
 import { answersHelp } from './standard-options.ts';
 import { messageWriter } from './syslog.ts';
 
@@ -37,6 +37,7 @@ const NO_COUNT = -2;
 export const lsmod: Applet = {
   name: 'lsmod',
   summary: 'list the modules that are in the kernel',
+  options: [...OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, async (rest, inner) => listModules(getopt(rest, OPTIONS, inner.program), inner), { modulesOnly: true }),
 };
 

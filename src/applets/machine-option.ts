@@ -3,6 +3,10 @@
 import { codeOf, LimitError, messageOf, ParseError, UsageError } from '../errors.ts';
 import type { Machine, OpenMachineOptions } from '../machine/open-machine.ts';
 import type { AppletContext, Signal } from './applet.ts';
+import type { OptionSpec } from './getopt.ts';
+
+/** In the tables of the applets that take it. */
+export const MACHINE_OPTION: OptionSpec = { long: 'machine', argument: 'required', exact: true };
 
 const SIGNALS: readonly Signal[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
 

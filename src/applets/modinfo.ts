@@ -93,6 +93,7 @@ type Answer =
 export const modinfo: Applet = {
   name: 'modinfo',
   summary: 'show what modules say of themselves',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -5,7 +5,7 @@ import { MODULE_INIT_IGNORE_MODVERSIONS, MODULE_INIT_IGNORE_VERMAGIC } from '../
 import { getopt, type OptionSpec } from './getopt.ts';
 import { MODULES_OPTION } from './modules-option.ts';
 
-const OPTIONS: readonly OptionSpec[] = [
+export const MODPROBE_OPTIONS: readonly OptionSpec[] = [
   { long: 'all', short: 'a' },
   { long: 'remove', short: 'r' },
   { long: 'remove-dependencies', name: 'remove-holders' },
@@ -73,7 +73,7 @@ export type ModprobeRequest = {
 
 /** Throws UsageError. */
 export function parseModprobe(argv: readonly string[], environment: string | undefined, program: string): ModprobeRequest {
-  const { options, operands } = getopt([...splitOptions(environment ?? ''), ...argv], OPTIONS, program);
+  const { options, operands } = getopt([...splitOptions(environment ?? ''), ...argv], MODPROBE_OPTIONS, program);
   const given = new Map<string, string[]>();
   for (const { name, value } of options) given.set(name, [...given.get(name) ?? [], value]);
   const has = (name: string) => given.has(name);

@@ -14,9 +14,9 @@ import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { type JsonKind, jsonLine } from './json.ts';
 import { silentLog, stderrLog } from './log.ts';
-import { requireRunningKernel, withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, requireRunningKernel, withMachine } from './machine-option.ts';
 import { insertionReason, isRefusal, MODPROBE_HELP, refusalOf, stepLine } from './modprobe-messages.ts';
-import { type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
+import { MODPROBE_OPTIONS, type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 import { modulesAt } from './modules-option.ts';
 
 /** Characters that are printed in one write. */
@@ -25,6 +25,7 @@ const PIECE = 1 << 16;
 export const modprobe: Applet = {
   name: 'modprobe',
   summary: 'insert or remove a module and all that it needs',
+  options: [...MODPROBE_OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, runModprobe, { modulesOnly: true }),
 };
 

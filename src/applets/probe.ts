@@ -42,6 +42,7 @@ export type MountAnswer =
 export const probeApplet: Applet = {
   name: 'probe',
   summary: 'say what is on a disk or image, and which module its mount would load',
+  options: OPTIONS,
   async run(argv, context) {
     const { program } = context;
     const { options, operands } = getopt(argv, OPTIONS, program);

@@ -11,7 +11,7 @@ import type { RecordedEvent } from '../machine/recording.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
-import { requireRunningKernel, withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, requireRunningKernel, withMachine } from './machine-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -48,6 +48,7 @@ const EVENTS_MAX = 1_000_000;
 export const recordApplet: Applet = {
   name: 'record',
   summary: 'write this machine to a file that other commands take with --machine',
+  options: [...OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, runRecord),
 };
 

@@ -51,6 +51,7 @@ const CANNOT_PLAY = 2;
 export const replayApplet: Applet = {
   name: 'replay',
   summary: 'play the events of a recording to our daemon, also with faults',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -55,6 +55,7 @@ type Removal = {
 export const rmmod: Applet = {
   name: 'rmmod',
   summary: 'remove modules from the kernel',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Set(options.map(({ name }) => name));

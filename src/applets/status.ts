@@ -27,6 +27,7 @@ const SHOWN_MAX = 10;
 export const statusApplet: Applet = {
   name: 'status',
   summary: 'say what tsudevd has done and does now',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -42,6 +42,7 @@ const BATCH: ScreenSize = { columns: 200, rows: 1000 };
 export const topApplet: Applet = {
   name: 'top',
   summary: 'watch what tsudevd does',
+  options: OPTIONS,
   async run(argv, context) {
     const { program } = context;
     const { options, operands } = getopt(argv, OPTIONS, program);

@@ -47,6 +47,7 @@ Exit status: 0 on success, 1 where there is no such device or a program of RUN f
 export const udevadmApply: Applet = {
   name: 'apply',
   summary: 'Do all that an event asks for, without a daemon',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -56,6 +56,7 @@ const TIMEOUT_SECONDS = 60;
 export const udevadmControl: Applet = {
   name: 'control',
   summary: 'tell the daemon what to do',
+  options: OPTIONS,
   async run(argv, context) {
     if (argv.length === 0) throw new UsageError(`${context.program} expects one or more options.`);
     const { options, operands } = getopt(argv, OPTIONS, context.program);

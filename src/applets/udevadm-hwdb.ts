@@ -36,6 +36,7 @@ Compile the hardware database, or look a modalias up in it.
 export const udevadmHwdb: Applet = {
   name: 'hwdb',
   summary: 'compile the hardware database, or look a modalias up in it',
+  options: OPTIONS,
   async run(argv, context) {
     const { options } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

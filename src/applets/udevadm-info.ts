@@ -93,7 +93,7 @@ type Options = {
   readonly waitMs: number | undefined;
 };
 
-export const udevadmInfo: Applet = { name: 'info', summary: 'query what is known of devices', run };
+export const udevadmInfo: Applet = { name: 'info', summary: 'query what is known of devices', options: OPTIONS, run };
 
 async function run(argv: readonly string[], context: AppletContext): Promise<number> {
   const { options: given, operands } = getopt(argv, OPTIONS, context.program);

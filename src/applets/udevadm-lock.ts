@@ -41,6 +41,7 @@ Exit status: that of the command; 1 where it was not run, or a signal ended it.
 export const udevadmLock: Applet = {
   name: 'lock',
   summary: 'Lock a block device',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program, { stopAtOperand: true });
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -44,6 +44,7 @@ Print events as they come, until it is interrupted.
 export const udevadmMonitor: Applet = {
   name: 'monitor',
   summary: 'Listen to kernel and udev events',
+  options: OPTIONS,
   async run(argv, context) {
     const { options } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -44,6 +44,7 @@ const SHOWN_MAX = 5;
 export const udevadmSettle: Applet = {
   name: 'settle',
   summary: 'Wait for pending udev events',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

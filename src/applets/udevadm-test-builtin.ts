@@ -32,6 +32,7 @@ ${BUILTINS.map(({ name, help }) => `  ${name.padEnd(14)}  ${help}\n`).join('')}`
 export const udevadmTestBuiltin: Applet = {
   name: 'test-builtin',
   summary: 'Test a built-in command',
+  options: OPTIONS,
   run: (argv, context) => testBuiltin(argv, context),
 };
 

@@ -51,6 +51,7 @@ const DEPTH_MAX = 8;
 export const udevadmTestRules: Applet = {
   name: 'test-rules',
   summary: 'Test rules with captured devices',
+  options: OPTIONS,
   async run(argv, context) {
     try {
       return await testRules(argv, context);

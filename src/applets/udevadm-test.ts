@@ -51,6 +51,7 @@ const NOTE = `Nothing is written and no program of RUN is started: what depends 
 export const udevadmTest: Applet = {
   name: 'test',
   summary: 'show what the rules make of one event',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

@@ -96,6 +96,7 @@ type Command = {
 export const udevadmTrigger: Applet = {
   name: 'trigger',
   summary: 'Request events from the kernel',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

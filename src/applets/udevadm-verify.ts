@@ -46,6 +46,7 @@ loaded, as the daemon loads them, and not called. Exit status: 0 when nothing wa
 export const udevadmVerify: Applet = {
   name: 'verify',
   summary: 'Verify udev rules files',
+  options: OPTIONS,
   run,
 };
 

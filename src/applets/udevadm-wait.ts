@@ -40,6 +40,7 @@ const WORDS: Readonly<Record<WaitFor, string>> = { initialised: 'initialized', a
 export const udevadmWait: Applet = {
   name: 'wait',
   summary: 'Wait for device or device symlink',
+  options: OPTIONS,
   async run(argv, context) {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map(options.map(({ name, value }) => [name, value]));

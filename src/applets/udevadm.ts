@@ -1,24 +1,20 @@
 // udevadm: finds the subcommand and runs it.
 
 import { editDistance } from '../kmod/nearest.ts';
-import type { Applet, AppletContext } from './applet.ts';
+import type { Applet, AppletContext, Subcommand } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { withMachine } from './machine-option.ts';
 
 /** What scripts compare with: the udev whose commands and texts these are. */
 export const UDEV_VERSION = '257';
 
-type Subcommand = {
-  readonly name: string;
-  /** As udevadm's help has it, where it has it. */
-  readonly summary: string;
-  readonly load: () => Promise<Applet>;
+type UdevadmSubcommand = Subcommand & {
   /** Takes --machine. */
   readonly recorded?: boolean;
 };
 
-/** In the order of udevadm's help; what only we have comes last. Loaded when it is called. */
-const SUBCOMMANDS: readonly Subcommand[] = [
+/** In the order and with the summaries of udevadm's help; what only we have comes last. */
+const SUBCOMMANDS: readonly UdevadmSubcommand[] = [
   { name: 'info', summary: 'Query sysfs or the udev database', recorded: true, load: async () => (await import('./udevadm-info.ts')).udevadmInfo },
   { name: 'trigger', summary: 'Request events from the kernel', recorded: true, load: async () => (await import('./udevadm-trigger.ts')).udevadmTrigger },
   { name: 'settle', summary: 'Wait for pending udev events', load: async () => (await import('./udevadm-settle.ts')).udevadmSettle },
@@ -47,6 +43,8 @@ const WORD_MAX = 64;
 export const udevadm: Applet = {
   name: 'udevadm',
   summary: 'ask what udev knows, and tell it what to do',
+  options: OPTIONS,
+  subcommands: SUBCOMMANDS,
   run,
 };
 
@@ -82,6 +80,10 @@ function help(program: string): string {
   return `${program} [--help] [--version] [--debug] COMMAND [COMMAND OPTIONS]
 
 Send control commands or test the device manager.
+
+  -d, --debug    say what is done and why, to stderr
+  -V, --version
+  -h, --help
 
 Commands:
 ${lines}

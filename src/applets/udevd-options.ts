@@ -47,7 +47,7 @@ const SETTLE_MAX_MS = 60_000;
 /** Where descriptors end that a shell or supervisor would hand over (kernel: sysctl fs.nr_open). */
 const FD_MAX = 1 << 20;
 
-const OPTIONS: readonly OptionSpec[] = [
+export const UDEVD_OPTIONS: readonly OptionSpec[] = [
   { long: 'coldplug-only' },
   { long: 'dry-run', short: 'n' },
   { long: 'no-coldplug' },
@@ -149,7 +149,7 @@ tree for --no-rules), when a coldplug was interrupted, when the goal of --until 
 
 /** Throws UsageError. */
 export function parseUdevdCommand(argv: readonly string[], program: string): UdevdCommand {
-  const { options, operands } = getopt(argv, OPTIONS, program);
+  const { options, operands } = getopt(argv, UDEVD_OPTIONS, program);
   if (operands.length > 0) throw new UsageError(`${program}: unexpected argument '${operands[0]}'`);
   const has = (name: string): boolean => options.some((option) => option.name === name);
   const all = (name: string): readonly string[] => options.filter((option) => option.name === name).map(({ value }) => value);

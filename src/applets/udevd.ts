@@ -15,18 +15,19 @@ import { formatDryRun, formatSummary } from '../udev/summary.ts';
 import { VERSION } from '../version.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { kmsgLog, stderrLog } from './log.ts';
-import { requireRunningKernel, withMachine } from './machine-option.ts';
+import { MACHINE_OPTION, requireRunningKernel, withMachine } from './machine-option.ts';
 import { modulesAt } from './modules-option.ts';
 import { openProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
 import { jsonLine, keepAlive, progressText, statusOf, stay, textOf, workOnce } from './udevd-daemon.ts';
 import type { UdevdKmod, UdevdRun } from './udevd-daemon.ts';
-import { parseUdevdCommand, udevdHelp } from './udevd-options.ts';
+import { parseUdevdCommand, UDEVD_OPTIONS, udevdHelp } from './udevd-options.ts';
 import type { UdevdCommand } from './udevd-options.ts';
 
 export const udevdApplet: Applet = {
   name: 'udevd',
   summary: 'apply udev rules to devices and load their modules, at once and as they come',
+  options: [...UDEVD_OPTIONS, MACHINE_OPTION],
   run: (argv, context) => withMachine(argv, context, runUdevd, { modulesOnly: true }),
 };
 

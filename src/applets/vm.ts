@@ -22,10 +22,18 @@ export type VmAppletIo = {
   readonly signal?: AbortSignal | undefined;
 };
 
+const OPTIONS: readonly OptionSpec[] = [
+  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp', 'include', 'disk', 'kvm', 'initrd', 'run', 'log', 'bundle', 'share'].map(
+    (long) => ({ long, argument: 'required' as const }),
+  ),
+  { long: 'bzimage' }, { long: 'shell' }, { long: 'json' }, { long: 'help', short: 'h' },
+];
+
 /** `tskmod vm`. */
 export const vmApplet: Applet = {
   name: 'vm',
   summary: 'boot a kernel in QEMU and run a command in it',
+  options: OPTIONS,
   run: async (argv, { stdout, stderr, isTty, signals, terminal, env }) => {
     const controller = new AbortController();
     let ended = 0;
@@ -83,18 +91,11 @@ One word is a script for sh; several are a program and its arguments.
   --timeout S            seconds; 120 when absent
   --qmp SOCKET           a QMP server for other programs
   --json                 the result as one line of JSON; the console goes to stderr
-  --help
+  -h, --help
 
 In the guest: vmctl put FILE... | vmctl mark NAME | vmctl hmp COMMAND (such as device_add virtio-rng-pci,bus=rp0).
 Exit codes: COMMAND's; 124 timeout; 125 the guest was gone before (panic); 126 it was never started.
 `;
-
-const OPTIONS: readonly OptionSpec[] = [
-  ...['kernel', 'modules', 'machine', 'memory', 'smp', 'device', 'file', 'overlay', 'node', 'helper', 'append', 'out', 'timeout', 'qmp', 'include', 'disk', 'kvm', 'initrd', 'run', 'log', 'bundle', 'share'].map(
-    (long) => ({ long, argument: 'required' as const }),
-  ),
-  { long: 'bzimage' }, { long: 'shell' }, { long: 'json' }, { long: 'help', short: 'h' },
-];
 
 /** Runs the applet on the words after `vm`; resolves with its exit code. Rejects only with the reason of `signal`. */
 export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Promise<number> {

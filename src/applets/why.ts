@@ -50,6 +50,7 @@ const EXIT_NOT_THERE = 2;
 export const whyApplet: Applet = {
   name: 'why',
   summary: 'say why a module is loaded, or is not, from the device to the kernel\'s answer',
+  options: OPTIONS,
   async run(argv, context) {
     const { program } = context;
     const { options, operands } = getopt(argv, OPTIONS, program);

@@ -10,13 +10,13 @@ import { fixtureRoot } from '../fixture-root.ts';
 import { runApplet } from './run-applet.ts';
 
 const echo: Applet = {
-  name: 'modprobe', summary: '',
+  name: 'modprobe', summary: '', options: [],
   run: async (argv, context) => {
     context.stdout(`${context.program} ${argv.join(' ')}\n`);
     return 3;
   },
 };
-const kmod = kmodApplet((name) => (name === 'modprobe' ? Promise.resolve(echo) : undefined));
+const kmod = kmodApplet((name) => (name === 'modprobe' ? { name, summary: echo.summary, load: () => Promise.resolve(echo) } : undefined));
 
 const DEVNAME = '# Device nodes to trigger on-demand module loading.\nfuse fuse c10:229\nloop loop-control c10:237\nsnd_timer snd/timer c116:33\nx sub/dir/disk b7:0\n';
 const TREE = 'lib/modules/6.12.0-test';
