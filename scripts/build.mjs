@@ -1,7 +1,7 @@
-// Builds dist/: the ESM library with its types (tsc), the CLI in CommonJS, and V8's code cache of that.
+// Builds dist/: the ESM library with its types (tsc), the CLI in CommonJS, V8's code cache of that, and the manual pages.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,19 @@ writeFileSync(file, executable);
 chmodSync(file, 0o755);
 writeFileSync(join(top, 'dist/tskmod.parts'), parts, 'latin1');
 await makeCodeCache(file);
+buildPages(file, join(top, 'dist/man'));
 buildHelper(join(top, 'native-bindings/modprobe-helper.c'), join(top, 'dist/tskmod-helper'));
+
+/**
+ * The pages of docs/ as roff, by the program itself.
+ * @param {string} program
+ * @param {string} directory
+ */
+function buildPages(program, directory) {
+  mkdirSync(directory);
+  const help = (...words) => execFileSync(process.execPath, [program, 'help', ...words], { encoding: 'utf8' });
+  for (const [, name, section] of help('--list').matchAll(/^([\w.-]+)\((\d)\)/gm)) writeFileSync(join(directory, `${name}.${section}`), help('--roff', name));
+}
 
 /**
  * The kernel's helper, where there is a compiler: without one `tskmod helper install` takes a script in its place (docs/helper.md).

@@ -1,6 +1,6 @@
 // npm run single-file [-- [--no-build] FILE]: one executable of Node and all of the CLI, for systems without Node (Node's single executable application).
 //
-// It holds dist/, koffi.node and the rules, and unpacks them once into a directory of its own: Node takes no library and no worker
+// It holds dist/, koffi.node, the rules and the documents, and unpacks them once into a directory of its own: Node takes no library and no worker
 // from memory. What runs then is the CLI as npm installs it.
 
 import { spawnSync } from 'node:child_process';
@@ -59,6 +59,7 @@ function packageFiles() {
   const files = [
     'dist/tskmod.cjs', 'dist/tskmod.parts', ...readdirSync(join(top, 'dist/tskmod.cache')).map((name) => `dist/tskmod.cache/${name}`),
     ...readdirSync(join(top, 'rules')).filter((name) => name.endsWith('.rules')).map((name) => `rules/${name}`),
+    ...readdirSync(join(top, 'docs/man')).map((name) => `docs/man/${name}`), ...readdirSync(join(top, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
   ].map((path) => join(top, path));
   const named = files.map((path) => [relative(top, path).replace(/^dist\//, ''), path]);
   return Object.fromEntries([...named, ['koffi.node', require.resolve(`@koromix/koffi-linux-${process.arch}/${libc}_${abi}/koffi.node`)]]);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
 
 /** What the comparisons and the virtual machines use. Of others only files are taken, whose libraries come with these. */
-const PACKAGES = ['kmod', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'e2fsprogs', 'fdisk', 'squashfs-tools', 'xfsprogs', 'umockdev', 'qemu-system-x86', 'zsh', 'fish'];
+const PACKAGES = ['kmod', 'busybox-static', 'xz-utils', 'zstd', 'cpio', 'e2fsprogs', 'fdisk', 'squashfs-tools', 'xfsprogs', 'umockdev', 'qemu-system-x86', 'zsh', 'fish', 'mandoc', 'groff'];
 
 const inCi = process.env.CI === 'true';
 ensureNodeModules();

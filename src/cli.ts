@@ -48,6 +48,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'diff', summary: 'say what another kernel changes for the machine of a recording', load: async () => (await import('./applets/diff.ts')).diffApplet },
   { name: 'replay', summary: 'play the events of a recording to our daemon, also with faults', load: async () => (await import('./applets/replay.ts')).replayApplet },
   { name: 'completion', summary: 'print what bash, zsh and fish complete command lines with', load: async () => (await import('./applets/completion.ts')).completionApplet(APPLETS.filter(({ hidden }) => !hidden)) },
+  { name: 'help', summary: 'show the manual page of a command', load: async () => (await import('./applets/help.ts')).helpApplet },
   { name: 'vm', summary: 'boot a kernel in QEMU and run a command in it', load: async () => (await import('./applets/vm.ts')).vmApplet },
 ];
 
@@ -79,7 +80,7 @@ async function run(argv: readonly string[], called: string): Promise<number> {
     write(1, `tsmodprobe ${VERSION}\n`);
     return 0;
   }
-  if (word === undefined || word === 'help' || word === '--help' || word === '-h') {
+  if (word === undefined || (word === 'help' && rest.length === 0) || word === '--help' || word === '-h') {
     write(word === undefined ? 2 : 1, help());
     return word === undefined ? EXIT_USAGE : 0;
   }
@@ -110,7 +111,7 @@ function find(name: string): Entry | undefined {
 function help(): string {
   const lines = APPLETS.filter(({ hidden }) => !hidden).map(({ name, summary }) => `  ${name.padEnd(12)}${summary}\n`).join('');
   return `Usage: tskmod APPLET [ARGUMENT]...\n\nApplets (also by a link of that name, with or without "ts" before it):\n${lines}
-tskmod APPLET --help tells more.\n`;
+tskmod APPLET --help tells more, and tskmod help APPLET all.\n`;
 }
 
 function contextFor(program: string): AppletContext {

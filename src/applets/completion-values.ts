@@ -83,7 +83,7 @@ const OPTION_VALUES: Readonly<Record<string, Values>> = {
   modules: FILE,
   name: { kind: 'node' },
   'name-match': { kind: 'node' },
-  need: { kind: 'module' },
+  need: { words: ['root', 'keyboard', 'network'] },
   node: FILE,
   offset: NOTHING,
   out: DIRECTORY,

@@ -73,7 +73,7 @@ describe.skipIf(!isRoot)(`the single executable${isRoot ? '' : ' (only root writ
   it('unpacks once', () => {
     const made = unpacked(PLACE).filter((name) => !before.includes(name));
     expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/)]);
-    expect(readdirSync(join(PLACE, made[0] ?? '')).sort()).toEqual(['koffi.node', 'rules', 'tskmod.cache', 'tskmod.cjs', 'tskmod.parts']);
+    expect(readdirSync(join(PLACE, made[0] ?? '')).sort()).toEqual(['docs', 'koffi.node', 'rules', 'tskmod.cache', 'tskmod.cjs', 'tskmod.parts']);
   });
 
   it('serves another user from a directory of his own, and trusts nobody else\'s', () => {
