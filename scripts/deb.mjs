@@ -38,6 +38,8 @@ function make(root) {
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   for (const [name, file] of Object.entries(manifest.bin)) symlinkSync(relative('usr/bin', join(HOME, file)), join(root, 'usr/bin', name));
   put(root, 'usr/lib/systemd/system/tsudevd.service', readFileSync(join(top, 'packaging/systemd/tsudevd.service')));
+  for (const page of readdirSync(join(top, 'dist/man'))) put(root, `usr/share/man/man${page.slice(-1)}/${page}.gz`, gzipSync(readFileSync(join(top, 'dist/man', page)), { level: 9 }));
+  putCompletions(root);
   const documents = 'usr/share/doc/tsmodprobe';
   put(root, `${documents}/copyright`, readFileSync(join(top, 'LICENSE')));
   put(root, `${documents}/changelog.gz`, gzipSync(readFileSync(join(top, 'CHANGELOG.md')), { level: 9 }));
@@ -51,6 +53,18 @@ function make(root) {
   run('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', root, `${file}.new`], top, { SOURCE_DATE_EPOCH: epoch });
   renameSync(`${file}.new`, file);
   return file;
+}
+
+/** bash and fish look for a file of the command's own name. @param {string} root */
+function putCompletions(root) {
+  const script = (shell) => Buffer.from(run(process.execPath, [join(top, 'dist/tskmod.cjs'), 'completion', shell], top));
+  put(root, 'usr/share/bash-completion/completions/tskmod', script('bash'));
+  put(root, 'usr/share/fish/vendor_completions.d/tskmod.fish', script('fish'));
+  put(root, 'usr/share/zsh/vendor-completions/_tskmod', script('zsh'));
+  for (const name of Object.keys(manifest.bin).filter((name) => name !== 'tskmod')) {
+    symlinkSync('tskmod', join(root, `usr/share/bash-completion/completions/${name}`));
+    symlinkSync('tskmod.fish', join(root, `usr/share/fish/vendor_completions.d/${name}.fish`));
+  }
 }
 
 /** What npm ci --omit=dev would install here, as paths below the project. */

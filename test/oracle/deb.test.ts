@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const TOP = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -52,6 +53,10 @@ describe.skipIf(reason !== undefined)(`the Debian package${reason === undefined 
     expect(dpkg('--verify', 'tsmodprobe')).toBe('');
     expect(readdirSync(join(root, 'usr/bin')).sort()).toEqual(['tskmod', 'tsmodprobe', 'tsudevadm', 'tsudevd']);
     for (const program of ['tskmod', 'tsudevd']) expect(run(join(root, 'usr/bin', program), ['--version'])).toContain(version);
+    expect(gunzipSync(readFileSync(join(root, 'usr/share/man/man8/tsmodprobe.8.gz'))).toString()).toMatch(/^\.TH "TSMODPROBE" 8 /);
+    expect(readFileSync(join(root, 'usr/share/bash-completion/completions/tsudevadm'), 'utf8')).toContain('complete -F _tskmod tskmod ');
+    expect(readFileSync(join(root, 'usr/share/fish/vendor_completions.d/tsmodprobe.fish'), 'utf8')).toContain("complete -c $name -f -a '(__tskmod)'");
+    expect(readFileSync(join(root, 'usr/share/zsh/vendor-completions/_tskmod'), 'utf8')).toMatch(/^#compdef tskmod /);
     const home = join(root, 'usr/lib/node_modules/tsmodprobe');
     // With the FFI.
     expect(run(process.execPath, ['--input-type=module', '-e', `
