@@ -34,6 +34,7 @@ const DOCUMENTS: Readonly<Record<string, Omit<Page, 'path'>>> = {
   'modules-in-one-file.md': { name: 'tsmodprobe-images', section: '7', summary: 'modules in one file, in layers, and without indexes' },
   'typescript-rules.md': { name: 'tsmodprobe-rules', section: '7', summary: 'udev rules in TypeScript' },
   'test-rules.md': { name: 'tsmodprobe-cases', section: '5', summary: 'cases that udev rules are tested with' },
+  'machine.md': { name: 'tsmodprobe-machine', section: '7', summary: 'recordings of machines, and how they are judged' },
   'json.md': { name: 'tsmodprobe-json', section: '7', summary: 'what --json prints' },
 };
 

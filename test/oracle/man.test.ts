@@ -15,7 +15,7 @@ const pages = readdirSync(join(TOP, 'dist/man'));
 describe('the pages', () => {
   it('are those of docs/man, and documents', () => {
     const sources = readdirSync(join(TOP, 'docs/man')).map((file) => file.replace(/\.md$/, ''));
-    expect(pages.filter((page) => !sources.includes(page))).toEqual(['tsmodprobe-cases.5', 'tsmodprobe-images.7', 'tsmodprobe-json.7', 'tsmodprobe-rules.7']);
+    expect(pages.filter((page) => !sources.includes(page))).toEqual(['tsmodprobe-cases.5', 'tsmodprobe-images.7', 'tsmodprobe-json.7', 'tsmodprobe-machine.7', 'tsmodprobe-rules.7']);
     expect(sources.filter((source) => !pages.includes(source))).toEqual([]);
   });
 
