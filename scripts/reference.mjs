@@ -10,7 +10,7 @@ export const REFERENCE = join(top, 'docs/reference.md');
 
 /** By the folders that a name is declared in. @type {[folders: string[], title: string][]} */
 const GROUPS = [
-  [['src', 'native-bindings'], 'The machine, and errors'], [['src/kmod', 'src/image'], 'Modules'], [['src/udev'], 'Devices'], [['src/udev/rules'], 'Rules'], [['src/vm'], 'Guests'],
+  [['src', 'native-bindings'], 'The machine, and errors'], [['src/kmod', 'src/image'], 'Modules'], [['src/udev'], 'Devices'], [['src/udev/rules'], 'Rules'], [['src/machine'], 'Recordings of machines'], [['src/vm'], 'Guests'],
 ];
 
 /**
