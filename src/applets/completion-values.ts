@@ -140,6 +140,7 @@ const OPERANDS: Readonly<Record<string, (operands: readonly string[], typed: Typ
   depmod: ([release]) => (release === undefined ? RELEASE : FILE),
   doctor: () => ({ kind: 'module', also: 'files' }),
   probe: () => FILE,
+  replay: () => FILE,
   why: () => ({ kind: 'module', also: 'files' }),
   bundle: ([word]) => (word === undefined ? { words: ['create', 'add', 'list', 'info', 'verify', 'extract'] } : FILE),
   check: () => FILE,

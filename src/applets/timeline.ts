@@ -37,6 +37,7 @@ Exit status: 0; 1 where nothing is recorded.
 export const timelineApplet: Applet = {
   name: 'timeline',
   summary: 'show the events and loads of the boot, and what they waited for',
+  options: OPTIONS,
   async run(argv, context) {
     const { program } = context;
     const { options, operands } = getopt(argv, OPTIONS, program);
