@@ -1,7 +1,7 @@
 // What the kernel asks for by request_module(), through our helper and daemon, in one guest.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import type { TestContext } from 'vitest';
 
 import { selectModules } from '../../src/vm/select.ts';
 import type { VmResult } from '../../src/vm/vm.ts';
+import { debianGuest } from '../../scripts/debian-guest.mjs';
 import { debianKernel, runOurs, whyNoVm } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { unpackedPackage } from '../../scripts/debian-package.mjs';
@@ -17,9 +18,25 @@ import { unpackedPackage } from '../../scripts/debian-package.mjs';
 const HELPER = join(dirname(fileURLToPath(import.meta.url)), '../../dist/tskmod-helper');
 
 const MODULES = [
-  'loop', 'xfs', 'btrfs', 'ext4', 'vfat', 'squashfs', 'nls_ascii', 'nls_cp437', 'nls_utf8', 'dummy', 'tcp_bbr', 'vsock', 'af_key', 'af_alg', 'algif_hash', 'md4', 'nbd', 'ppp_generic',
-  'udp_diag', 'sctp', 'crc32c_generic', 'crc32_generic', 'nls_iso8859-1', 'nf_tables', 'nfnetlink', 'xxhash_generic', 'blake2b_generic', 'veth', 'ifb', 'overlay',
+  'loop', 'xfs', 'btrfs', 'ext4', 'vfat', 'squashfs', 'nls_ascii', 'nls_cp437', 'nls_utf8', 'dummy', 'tcp_bbr', 'vsock_loopback', 'hv_sock', 'vmw_vsock_vmci_transport', 'af_key', 'af_alg',
+  'algif_hash', 'md4', 'nbd', 'ppp_generic', 'udp_diag', 'sctp', 'crc32c_generic', 'crc32_generic', 'nls_iso8859-1', 'nf_tables', 'nfnetlink', 'xxhash_generic', 'blake2b_generic', 'veth',
+  'ifb', 'overlay', 'crc16', 'rc-[d-t]*',
 ].map((name) => `kernel/**/${name}`);
+
+/** Modules of one size that need the same two others. */
+const FIFTY = Array.from({ length: 50 }, (_, index) => `m${index + 1}`);
+
+/**
+ * What `libcrc32c` wants before itself is another module here: so its init asks the kernel, which asks us, for crypto-crc32c. Then
+ * aliases of which one of two modules cannot be loaded, and what btrfs needs, whose load ends the daemon that makes it.
+ */
+const MODPROBE_D = `alias crc32c crc16
+alias tcp_first hv_sock
+alias tcp_first crc16
+alias tcp_last crc16
+alias tcp_last hv_sock
+install raid6_pq /tmp/kill-daemon; /app/modprobe --ignore-install raid6_pq
+`;
 
 /** `step NAME SECONDS COMMAND...`: what it says and how it ends goes to the host; what takes too long is killed. */
 const SCRIPT = `
@@ -29,7 +46,6 @@ step() {
   timeout $limit "$@" > /tmp/step.$name 2>&1
   echo "$name $?" >> /tmp/steps
 }
-until_there() { for i in $(seq 1 200); do grep -q "$1" "$2" && return; usleep 50000; done; }
 start() {
   rm -f /tmp/ready
   mkfifo /tmp/ready
@@ -37,43 +53,77 @@ start() {
   daemon=$!
   read -r line < /tmp/ready
 }
+unload() {
+  umount /mnt/* 2> /dev/null
+  for loop in /dev/loop[0-9]*; do losetup -d $loop 2> /dev/null; done
+  # What others use stays for the next round.
+  for round in 1 2 3 4 5 6; do /kmod/rmmod $(cut -d ' ' -f 1 /proc/modules) 2> /dev/null; done
+}
+# Everybody that calls request_module(); $1 is in front of the names of the steps.
+callers() {
+  for name in vfat xfs ext4 squashfs; do step $1-mount-$name 120 /bin/mount -o loop,ro /images/$name.img /mnt/$name; done
+  step $1-pf-key 30 perl -e 'socket(S, 15, 3, 2) or die $!'
+  step $1-pf-vsock 30 perl -e 'socket(S, 40, 1, 0) or die $!'
+  step $1-netlink 30 perl -e 'socket(S, 16, 3, 12) or die $!'
+  step $1-alg 60 perl -e 'socket(S, 38, 5, 0) or die $!; bind(S, pack("Sa14LLa64", 38, "hash", 0, 0, "md4")) or die $!'
+  step $1-bbr 60 perl -e 'socket(S, 2, 1, 0) or die $!; setsockopt(S, 6, 13, "bbr") or die $!'
+  step $1-dummy 60 /sbin/ip link add probe0 type dummy
+  step $1-ppp 30 sh -c 'exec 7<> /tmp/ppp'
+  perl -e 'socket(S, 2, 1, 0) or die $!; setsockopt(S, 6, 13, "first"); setsockopt(S, 6, 13, "last")'
+  (exec 7< /tmp/nbd) 2> /dev/null
+  perl -e 'exec {"/tmp/strange"} "strange"; exit 0' 2> /dev/null
+  cut -d ' ' -f 1 /proc/modules | sort > /tmp/step.$1-modules
+}
 for name in xfs btrfs ext4 vfat squashfs; do mkdir -p /mnt/$name; done
 cat /proc/sys/kernel/modprobe > /tmp/step.before
 mknod -m 600 /dev/loop-control c 10 237 2> /dev/null
+mknod /tmp/ppp c 108 0
+mknod /tmp/nbd b 43 0
+printf '\\376\\377\\376\\377' > /tmp/strange
+chmod +x /tmp/strange
+ln -s modprobe /kmod/rmmod
+
+# Debian's kmod is asked first: what it answers is what we have to.
+printf '#!/bin/sh\n/kmod/modprobe "$@"\nstatus=$?\necho "$3 $status" >> /tmp/step.kmod\nexit $status\n' > /tmp/kmod-helper
+chmod +x /tmp/kmod-helper
+echo /tmp/kmod-helper > /proc/sys/kernel/modprobe
+callers kmod
+for alias in net-pf-2-proto-132-type-1 net-pf-2-proto-132; do /kmod/modprobe -n -q -- $alias; echo "$alias $?"; done > /tmp/step.sctp-kmod
+unload
+cat /proc/modules > /tmp/step.left
+cat /tmp/step.before > /proc/sys/kernel/modprobe
+
 step install 60 tskmod helper install
 step sysctl 5 cat /etc/sysctl.d/60-tsmodprobe.conf
 step absent 60 tskmod helper status --json
 # No daemon yet: loop, file system and character set by the CLI.
 step mount-vfat 120 /bin/mount -t vfat -o loop,ro /images/vfat.img /mnt/vfat
+cat /proc/mounts > /tmp/step.mounts-absent
+unload
 
 start
 step present 60 tskmod helper status --json
-for name in xfs ext4 squashfs; do step mount-$name 120 /bin/mount -o loop,ro /images/$name.img /mnt/$name; done
-step pf-key 30 perl -e 'socket(S, 15, 3, 2) or die $!'
-step pf-vsock 30 perl -e 'socket(S, 40, 1, 0) or die $!'
+callers ours
+cat /proc/mounts > /tmp/step.mounts
+# Nothing removes sctp again, so kmod was only asked.
 step sctp 60 perl -e 'socket(S, 2, 1, 132) or die $!'
-step netlink 30 perl -e 'socket(S, 16, 3, 12) or die $!'
-step alg 60 perl -e 'socket(S, 38, 5, 0) or die $!; bind(S, pack("Sa14LLa64", 38, "hash", 0, 0, "md4")) or die $!'
-step bbr 60 perl -e 'socket(S, 2, 1, 0) or die $!; setsockopt(S, 6, 13, "bbr") or die $!'
-step dummy 60 /sbin/ip link add probe0 type dummy
-step ppp 30 sh -c 'mknod /tmp/ppp c 108 0; exec 7<> /tmp/ppp'
-step nbd 30 sh -c 'mknod /tmp/nbd b 43 0; exec 7< /tmp/nbd'
-printf '\\376\\377\\376\\377' > /tmp/strange
-chmod +x /tmp/strange
-perl -e 'exec {"/tmp/strange"} "strange"; exit 0' 2> /dev/null
-for i in $(seq 1 50); do /sbin/ip link add type nosuch$i 2> /dev/null & pids="$pids $!"; done
-wait $pids
+# One request for each call.
+for letter in n m; do perl -e 'for my $i (1 .. 50) { next if fork; socket(S, 2, 1, 0); setsockopt(S, 6, 13, "$ARGV[0]$i"); exit 0 } 1 while wait > 0' $letter; done
+cut -d ' ' -f 1 /proc/modules > /tmp/step.fifty
+
+umount /mnt/xfs /mnt/squashfs
+for name in xfs squashfs; do /kmod/rmmod $name; done
 kill -STOP $daemon
-step hung 120 /sbin/ip link add probe1 type veth
+step hung 120 /bin/mount -o loop,ro /images/squashfs.img /mnt/squashfs
+cat /proc/mounts > /tmp/step.mounts-hung
 kill -CONT $daemon
 step after-hung 60 tskmod helper status --json
-(step mount-btrfs 240 /bin/mount -o loop,ro /images/btrfs.img /mnt/btrfs) &
-mounting=$!
-until_there 'asks for fs-btrfs' /tmp/step.daemon
-kill -KILL $daemon
-wait $daemon $mounting
-cat /proc/mounts > /tmp/step.mounts
-cat /proc/modules > /tmp/step.modules
+printf '#!/bin/sh\nrm /tmp/kill-daemon\nkill -KILL %d\n' $daemon > /tmp/kill-daemon
+chmod +x /tmp/kill-daemon
+step mount-btrfs 240 /bin/mount -o loop,ro /images/btrfs.img /mnt/btrfs
+wait $daemon
+echo $? > /tmp/step.killed
+cat /proc/mounts > /tmp/step.mounts-killed
 for bad in ../x -r /etc/passwd 'a b' ''; do /app/tskmod-helper -q -- "$bad"; echo $?; done > /tmp/step.bad
 step remove 60 tskmod helper remove
 cat /proc/sys/kernel/modprobe > /tmp/step.after
@@ -86,16 +136,20 @@ describe('request_module of the kernel, through helper and daemon', () => {
   let skipped: string | undefined;
 
   beforeAll(async () => {
-    skipped = whyNoVm();
+    skipped = whyNoVm() ?? whyNoHelper();
     const kernel = skipped === undefined ? await debianKernel('6.12') : '';
     if (typeof kernel === 'string') skipped ??= kernel;
     if (skipped !== undefined || typeof kernel === 'string' || kernel.modules === undefined || kernel.release === undefined) return;
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-helper-'));
     makeImages(scratch);
+    const fifty = fiftyOf(kernel.modules);
+    const conf = join(scratch, 'modprobe.conf');
+    writeFileSync(conf, MODPROBE_D + FIFTY.map((name, index) => `alias tcp_${name} ${fifty[index]}\n`).join(''));
     const packages = packagesInGuest([], ['bin/mount', 'usr/bin/perl', 'sbin/ip']);
     result = await runOurs(kernel, SCRIPT, {
       modules: await selectModules(kernel.modules, kernel.release, MODULES), timeoutSeconds: 420, overlays: packages.overlays,
-      files: [...packages.files, { source: HELPER, target: '/app/tskmod-helper' }, { source: join(scratch, 'images'), target: '/images' }],
+      files: [...packages.files, ...debianGuest().files.filter(({ target }) => target === '/kmod/modprobe'), { source: conf, target: '/etc/modprobe.d/request-module.conf' },
+        { source: HELPER, target: '/app/tskmod-helper' }, { source: join(scratch, 'images'), target: '/images' }],
     });
   }, 600_000);
   afterAll(() => {
@@ -108,7 +162,8 @@ describe('request_module of the kernel, through helper and daemon', () => {
     const statuses = new Map(textOf('steps').split('\n').map((line) => line.split(' ')).map(([name = '', status = '']) => [name, status]));
     for (const step of steps) expect(statuses.get(step), `${step}: ${textOf(`step.${step}`)}\n${textOf('step.daemon')}\n${result?.console}`).toBe('0');
   };
-  const loaded = (): string[] => textOf('step.modules').split('\n').map((line) => line.split(' ')[0] ?? '');
+  const lines = (file: string): string[] => textOf(`step.${file}`).split('\n').filter(Boolean);
+  const mounted = (file: string): string[] => [...textOf(`step.${file}`).matchAll(/ \/mnt\/(\w+) (\w+) /g)].map(([, place, type]) => `${place} ${type}`).sort();
   /** What the daemon was asked for, with its answers. */
   const asked = (): string[] => [...textOf('step.daemon').matchAll(/the kernel has (\S+): (\d+)/g)].map(([, alias, status]) => `${alias} ${status}`);
   const status = (step: string): unknown => JSON.parse(textOf(`step.${step}`));
@@ -127,31 +182,42 @@ describe('request_module of the kernel, through helper and daemon', () => {
     expect(textOf('step.after').trim()).toBe(before);
   });
 
-  it('mounts file systems whose modules nobody has loaded: daemon running, absent, and killed midway', (context) => {
-    ended(context, 'mount-vfat', 'mount-xfs', 'mount-ext4', 'mount-squashfs', 'mount-btrfs');
-    expect([...textOf('step.mounts').matchAll(/ \/mnt\/(\w+) (\w+) /g)].map(([, place, type]) => `${place} ${type}`).sort())
-      .toEqual(['btrfs btrfs', 'ext4 ext4', 'squashfs squashfs', 'vfat vfat', 'xfs xfs']);
-    expect(asked()).toEqual(expect.arrayContaining(['fs-xfs 0', 'fs-ext4 0', 'fs-squashfs 0']));
-    expect(asked()).not.toContain('fs-vfat 0');
+  it('mounts file systems whose modules nobody has loaded: daemon absent, running, hung, and killed midway', (context) => {
+    ended(context, 'mount-vfat', 'ours-mount-xfs', 'ours-mount-ext4', 'ours-mount-vfat', 'ours-mount-squashfs', 'hung', 'mount-btrfs');
+    expect(mounted('mounts-absent')).toEqual(['vfat vfat']);
+    expect(mounted('mounts')).toEqual(['ext4 ext4', 'squashfs squashfs', 'vfat vfat', 'xfs xfs']);
+    expect(mounted('mounts-killed')).toEqual(['btrfs btrfs', 'ext4 ext4', 'squashfs squashfs', 'vfat vfat']);
+    expect(mounted('mounts-hung')).toEqual(['ext4 ext4', 'squashfs squashfs', 'vfat vfat']);
+    expect({ status: lines('killed'), answered: asked().filter((line) => line.startsWith('fs-btrfs')) }).toEqual({ status: ['137'], answered: [] });
   });
 
-  it('answers sockets, links, devices, ciphers and strange executables', (context) => {
-    ended(context, 'pf-key', 'pf-vsock', 'sctp', 'netlink', 'alg', 'bbr', 'dummy', 'ppp');
-    expect(asked()).toEqual(expect.arrayContaining([
-      'net-pf-15 0', 'net-pf-2-proto-132-type-1 1', 'net-pf-2-proto-132 0', 'net-pf-16-proto-12 0', 'net-pf-38 0', 'algif-hash 0', 'crypto-md4 0',
-      'tcp_bbr 0', 'rtnl-link-dummy 0', 'char-major-108-0 0', 'block-major-43-0 1', 'block-major-43 1', 'binfmt-fffe 1',
+  it('answers every caller as Debian\'s kmod does, and loads the same modules', (context) => {
+    ended(context, ...['pf-key', 'pf-vsock', 'netlink', 'alg', 'bbr', 'dummy', 'ppp'].flatMap((name) => [`kmod-${name}`, `ours-${name}`]));
+    const kmod = lines('kmod');
+    expect(kmod).toEqual(expect.arrayContaining([
+      expect.stringMatching(/^fs-xfs /), expect.stringMatching(/^net-pf-40 /), expect.stringMatching(/^crypto-/), expect.stringMatching(/^char-major-/), expect.stringMatching(/^block-major-/),
+      expect.stringMatching(/^binfmt-/), expect.stringMatching(/^net-pf-16-proto-/), expect.stringMatching(/^tcp_bbr /), expect.stringMatching(/^rtnl-link-dummy /),
     ]));
+    // In the order in which they end: crypto-crc32c within fs-xfs.
+    expect(asked().slice(0, kmod.length)).toEqual(kmod);
+    ended(context, 'sctp');
+    expect(asked().filter((line) => line.startsWith('net-pf-2-'))).toEqual(lines('sctp-kmod'));
+    expect(lines('ours-modules')).toEqual(lines('kmod-modules'));
+    expect(lines('left')).toEqual([]);
   });
 
-  it('answers fifty at once', (context) => {
+  it('answers a request from the init of a module that it is loading', (context) => {
     ended(context);
-    expect(asked().filter((line) => line.startsWith('rtnl-link-nosuch')).sort()).toEqual(Array.from({ length: 50 }, (_, index) => `rtnl-link-nosuch${index + 1} 1`).sort());
+    expect([...textOf('step.daemon').matchAll(/the kernel (?:asks for|has) (?:fs-xfs|crypto-crc32c)\b(?!-)(?:: \d+)?/g)].map(([line]) => line).slice(0, 4)).toEqual([
+      'the kernel asks for fs-xfs', 'the kernel asks for crypto-crc32c', 'the kernel has crypto-crc32c: 0', 'the kernel has fs-xfs: 0',
+    ]);
   });
 
-  it('goes on without a daemon that hangs', (context) => {
-    ended(context, 'hung');
-    // The step ended, with its module loaded, before the daemon could go on.
-    expect(loaded()).toContain('veth');
+  it('answers fifty at once: names that nothing has, and fifty loads', (context) => {
+    ended(context);
+    expect(asked().filter((line) => line.startsWith('tcp_n')).sort()).toEqual(FIFTY.map((name) => `tcp_${name.replace('m', 'n')} 1`).sort());
+    expect(asked().filter((line) => line.startsWith('tcp_m')).sort()).toEqual(FIFTY.map((name) => `tcp_${name} 0`).sort());
+    expect(lines('fifty').filter((name) => name.startsWith('rc_') && name !== 'rc_core')).toHaveLength(50);
   });
 
   it('takes no path, no option and no blank', (context) => {
@@ -159,6 +225,21 @@ describe('request_module of the kernel, through helper and daemon', () => {
     expect(textOf('step.bad')).toBe('1\n1\n1\n1\n1\n');
   });
 });
+
+/** The build leaves none where there is no compiler. */
+function whyNoHelper(): string | undefined {
+  if (existsSync(HELPER)) return undefined;
+  const reason = 'dist/tskmod-helper is not built (apt-get install gcc, npm run build)';
+  if (process.env['CI'] === 'true') throw new Error(reason);
+  return reason;
+}
+
+/** Key maps of remote controls. */
+function fiftyOf(tree: string): string[] {
+  const names = readFileSync(join(tree, 'modules.dep'), 'utf8').split('\n').map((line) => /^kernel\/drivers\/media\/rc\/keymaps\/(rc-[d-t][^/:]*?)\.ko/.exec(line)?.[1]).filter((name) => name !== undefined);
+  if (names.length < FIFTY.length) throw new Error(`${tree} has ${names.length} key maps only`);
+  return names.slice(0, FIFTY.length);
+}
 
 function makeImages(directory: string): void {
   const tool = (name: string, path: string): string => join(unpackedPackage(name), path);
