@@ -102,12 +102,15 @@ function assemble(start, lazy) {
     offset += text.length;
     return place;
   });
+  // Behind the pieces: few starts want it, and in the executable all would read it.
+  const table = `/*${id}*/{${places.join(',')}}`;
   const executable = `#!/usr/bin/env node
 "use strict";
 const fs = require("node:fs");
 const vm = require("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
-const places = {${places.join(',')}};
+const places = { start: [0, ${texts[0]?.[1]?.length ?? 0}] };
+let table = [${offset}, ${table.length}];
 const header = \`${id} \${process.version} \${process.arch}\`.padEnd(${CACHE_HEADER - 1}) + "\\n";
 const scripts = new Map();
 const loaded = new Map();
@@ -120,11 +123,14 @@ function requirePart(name) {
 function load(name) {
   const known = loaded.get(name);
   if (known) return known.exports;
-  const module = { exports: start.exports.parts[name]?.() ?? {} };
+  const eager = start.exports.parts[name];
+  const module = { exports: eager ? eager() : {} };
   loaded.set(name, module);
-  if (places[name]) {
+  if (!eager) {
     // From now on the file stays open: a daemon finds its parts also after the package was replaced.
     file ??= openParts();
+    if (table) Object.assign(places, JSON.parse(textAt(table).slice(${`/*${id}*/`.length})));
+    table = undefined;
     compile(name)(requirePart, module, module.exports, importMeta);
   }
   return module.exports;
@@ -139,8 +145,10 @@ function openParts() {
   return fs.openSync(__dirname + "/tskmod.parts");
 }
 function text(name) {
+  return textAt(places[name]);
+}
+function textAt([offset, length]) {
   file ??= openParts();
-  const [offset, length] = places[name];
   const bytes = Buffer.allocUnsafe(length);
   // esbuild writes ASCII, and latin1 is read fastest.
   const text = bytes.latin1Slice(0, fs.readSync(file, bytes, 0, length, offset));
@@ -169,7 +177,7 @@ function readCache(name) {
 }
 module.exports = { header, scripts, text };
 `;
-  return { executable, parts: texts.map(([, text]) => text).join('') };
+  return { executable, parts: `${texts.map(([, text]) => text).join('')}${table}` };
 }
 
 /** @param {string} path */
