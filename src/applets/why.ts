@@ -8,17 +8,18 @@ import type { Explanation } from '../why/explanation.ts';
 import { explanationDot, explanationSvg } from '../why/explanation-graph.ts';
 import { explanationText } from '../why/explanation-text.ts';
 import { openWhy } from '../why/read-why.ts';
-import type { Applet } from './applet.ts';
+import type { Applet, AppletContext } from './applet.ts';
 import { defaultRulesDirectory } from './default-rules.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
+import { MACHINE_OPTION, withMachine } from './machine-option.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'verbose', short: 'v' }, { long: 'json' }, { long: 'dot' }, { long: 'svg' }, { long: 'root', argument: 'required' },
-  { long: 'set-version', short: 'S', argument: 'required' }, MODULES_OPTION, { long: 'help', short: 'h' }, { long: 'version', short: 'V' },
+  { long: 'set-version', short: 'S', argument: 'required' }, MODULES_OPTION, MACHINE_OPTION, { long: 'help', short: 'h' }, { long: 'version', short: 'V' },
 ];
 
 const HELP = `Usage: tskmod why [OPTION]... TARGET...
@@ -35,6 +36,7 @@ tsudevd (for root), else by the kernel's log.
   -v, --verbose          sources, lines that nearly matched, symbols, times
       --json             one JSON object (docs/json.md)
       --dot, --svg       a graph: for Graphviz, or as a picture
+      --machine FILE     a recording (tskmod record) in place of this machine
       --root DIR         look at the machine below DIR
   -S, --set-version RELEASE  modules of this kernel
       --modules PATH     modules there: a directory or one file; may be repeated
@@ -51,43 +53,45 @@ export const whyApplet: Applet = {
   name: 'why',
   summary: 'say why a module is loaded, or is not, from the device to the kernel\'s answer',
   options: OPTIONS,
-  async run(argv, context) {
-    const { program } = context;
-    const { options, operands } = getopt(argv, OPTIONS, program);
-    const given = new Map(options.map(({ name, value }) => [name, value]));
-    if (answersHelp(given, HELP, context)) return 0;
-    if (operands.length === 0 || operands.includes('')) throw new UsageError(`${program}: name a device, module, modalias, image or file system`);
-    if (operands.length > 1 && (given.has('dot') || given.has('svg'))) throw new UsageError(`${program}: one target a graph`);
-    if (['json', 'dot', 'svg'].filter((name) => given.has(name)).length > 1) throw new UsageError(`${program}: only one of --json, --dot and --svg`);
-    const root = given.get('root')?.replace(/\/+$/, '');
-    const release = given.get('set-version');
-    const log = stderrLog({ program, level: 'error', write: (text) => context.stderr(text) });
-    const system = context.openSystem({ log, ...(root === undefined ? {} : { root }), ...(release === undefined ? {} : { release }) });
-    const kmod = openKmod(system, { source: await modulesAt(system, modulesIn(options), program) });
-    const verbose = given.has('verbose');
-    try {
-      const defaultDirectory = defaultRulesDirectory();
-      const { rules } = await loadMachineRules(system, { resolveNames: 'never', ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
-      const read = openWhy(system, kmod, { rules, withSymbols: verbose });
-      let worst = 0;
-      for (const [i, target] of operands.entries()) {
-        const explanation = explain(await read(target));
-        if (i > 0 && !given.has('json')) context.stdout('\n');
-        context.stdout(given.has('json') ? jsonLine('why', explanation) : given.has('dot') ? explanationDot(explanation) : given.has('svg') ? explanationSvg(explanation)
-          : explanationText(explanation, { verbose, color: context.isTty.stdout }));
-        const status = exitStatus(explanation);
-        if (worst !== 1 && status !== 0) worst = status;
-      }
-      return worst;
-    } catch (error) {
-      if (codeOf(error) === undefined) throw error;
-      context.stderr(`${program}: ${messageOf(error)}\n`);
-      return 1;
-    } finally {
-      await kmod.close();
-    }
-  },
+  run: (argv, context) => withMachine(argv, context, runWhy),
 };
+
+async function runWhy(argv: readonly string[], context: AppletContext): Promise<number> {
+  const { program } = context;
+  const { options, operands } = getopt(argv, OPTIONS, program);
+  const given = new Map(options.map(({ name, value }) => [name, value]));
+  if (answersHelp(given, HELP, context)) return 0;
+  if (operands.length === 0 || operands.includes('')) throw new UsageError(`${program}: name a device, module, modalias, image or file system`);
+  if (operands.length > 1 && (given.has('dot') || given.has('svg'))) throw new UsageError(`${program}: one target a graph`);
+  if (['json', 'dot', 'svg'].filter((name) => given.has(name)).length > 1) throw new UsageError(`${program}: only one of --json, --dot and --svg`);
+  const root = given.get('root')?.replace(/\/+$/, '');
+  const release = given.get('set-version');
+  const log = stderrLog({ program, level: 'error', write: (text) => context.stderr(text) });
+  const system = context.openSystem({ log, ...(root === undefined ? {} : { root }), ...(release === undefined ? {} : { release }) });
+  const kmod = openKmod(system, { source: await modulesAt(system, modulesIn(options), program) });
+  const verbose = given.has('verbose');
+  try {
+    const defaultDirectory = defaultRulesDirectory();
+    const { rules } = await loadMachineRules(system, { resolveNames: 'never', ...(defaultDirectory === undefined ? {} : { defaultDirectory }) });
+    const read = openWhy(system, kmod, { rules, withSymbols: verbose });
+    let worst = 0;
+    for (const [i, target] of operands.entries()) {
+      const explanation = explain(await read(target));
+      if (i > 0 && !given.has('json')) context.stdout('\n');
+      context.stdout(given.has('json') ? jsonLine('why', explanation) : given.has('dot') ? explanationDot(explanation) : given.has('svg') ? explanationSvg(explanation)
+        : explanationText(explanation, { verbose, color: context.isTty.stdout }));
+      const status = exitStatus(explanation);
+      if (worst !== 1 && status !== 0) worst = status;
+    }
+    return worst;
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    context.stderr(`${program}: ${messageOf(error)}\n`);
+    return 1;
+  } finally {
+    await kmod.close();
+  }
+}
 
 function exitStatus({ status }: Explanation): number {
   return status === 'unknown' ? 1 : status === 'loaded' || status === 'builtin' ? 0 : EXIT_NOT_THERE;

@@ -10,6 +10,7 @@ import { modprobe } from '../../src/applets/modprobe.ts';
 import { recordApplet } from '../../src/applets/record.ts';
 import { udevadm } from '../../src/applets/udevadm.ts';
 import { udevdApplet } from '../../src/applets/udevd.ts';
+import { whyApplet } from '../../src/applets/why.ts';
 import { parseRecording } from '../../src/machine/recording.ts';
 import { RECORDING } from '../machine/recording-text.ts';
 import { runApplet } from './run-applet.ts';
@@ -70,6 +71,17 @@ describe('record', () => {
 });
 
 describe('--machine', () => {
+  it('explains a device of it, by its node too', async () => {
+    const { status, stdout, stderr } = await run(whyApplet, '--machine', file, '/dev/sda', '/devices/pci0000:00/0000:00:14.0/net/enx001122aabbcc');
+    expect({ status, stderr, lines: stdout.split('\n').filter((line) => /^  (?:device|driver)/.test(line)) }).toEqual({
+      status: 0, stderr: '',
+      lines: [
+        '  device    /devices/pci0000:00/0000:00:14.0  pci', '  device    /devices/pci0000:00/0000:00:14.0/usb1/1-4/block/sda  block', '  driver    xhci_hcd  drives it',
+        '  device    /devices/pci0000:00/0000:00:14.0  pci', '  device    /devices/pci0000:00/0000:00:14.0/net/enx001122aabbcc  net', '  driver    xhci_hcd  drives it',
+      ],
+    });
+  });
+
   it('lists the modules, and answers by the paths that the machine had', async () => {
     expect(await run(lsmod, '--machine', file)).toEqual({
       status: 0, stderr: '', stdout: 'Module                  Size  Used by\nusb_storage            81920  0\nxhci_hcd              344064  1 usb_storage\n',
