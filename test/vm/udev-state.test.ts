@@ -20,7 +20,7 @@ const EXPLAINED: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^\+ record \S+ E:ID_PATH_WITH_USB_REVISION = /, 'path_id of udev 255 says it, that of 252 not yet'],
   [/^\+ run links\/[^/]+\/\.lock = f 600 0:0$/, 'udev 255 locks the stack of a link with this file, 252 goes by time stamps'],
   [/^[-+] run control = s (?:755|600) 0:0$/, 'systemd makes it for udevd, with mode 0600 as ours has it; a udevd that runs alone leaves it to the umask'],
-  [/^\+ run tsudevd\.(?:devices|modprobe|status) = /, 'for our restart, for what the kernel asks its helper, and for tskmod status'],
+  [/^\+ run tsudevd\.(?:decisions|devices|events|modprobe|status) = /, 'for our restart, for what the kernel asks its helper, and for tskmod status, why and timeline'],
   [/^\+ module xxhash_generic = loaded$/, 'btrfs has four softdep lines in modules.softdep, of which kmod 30 takes the first (docs/deviations.md)'],
 ];
 
@@ -29,7 +29,8 @@ const PAIRS = [
 ] as const;
 
 /**
- * Volumes are made when the coldplug is done; each program waits for udev to have told of what it made.
+ * Volumes are made when the coldplug is done; each program waits for udev to have told of what it made, mdadm not of the members:
+ * whether udevd looks at one while mdadm still holds it is a race.
  * lvm knows modprobe by its path.
  */
 const MAKE_VOLUMES = `mkdir -p /run/lock
@@ -38,6 +39,7 @@ hostname guest
 set -e
 cd /dev/disk/by-id
 mdadm --create /dev/md/test --name=test --level=1 --raid-devices=2 --metadata=1.2 --uuid=11111111:22222222:33333333:44444444 --assume-clean --run virtio-md0 virtio-md1
+udevadm trigger --settle --action=change /dev/disk/by-id/virtio-md0 /dev/disk/by-id/virtio-md1
 lvm pvcreate -q --norestorefile --uuid 000000-0000-0000-0000-0000-0000-000000 /dev/disk/by-id/virtio-pv0
 lvm pvcreate -q --norestorefile --uuid 111111-1111-1111-1111-1111-1111-111111 /dev/disk/by-id/virtio-pv1
 lvm vgcreate -q vg /dev/disk/by-id/virtio-pv0 /dev/disk/by-id/virtio-pv1
