@@ -1,6 +1,7 @@
 // A record of the journal of decisions: which module was asked for, by whom, what was planned and what came of it. One line of JSON each.
 
 import type { ModuleLoad, Outcome, ProbeResult, Reason } from '../kmod/probe.ts';
+import { isObject, parseJsonRecord } from './json-record.ts';
 
 /** A longer line is none of ours. */
 export const DECISION_MAX = 1 << 18;
@@ -46,15 +47,7 @@ export function formatDecision(decision: Decision): string {
 
 /** Undefined for what is no such line: a line that was cut off, or one of another version. */
 export function parseDecision(line: string): Decision | undefined {
-  if (line.length > DECISION_MAX) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  return isDecision(value) ? value : undefined;
+  return parseJsonRecord(line, DECISION_MAX, isDecision);
 }
 
 function isDecision(value: unknown): value is Decision {
@@ -76,8 +69,4 @@ function isLoad(value: unknown): boolean {
   if (!['at', 'waitMs', 'readMs', 'decompressMs', 'initMs'].every((key) => typeof value[key] === 'number')) return false;
   const { failure } = value;
   return failure === undefined || (isObject(failure) && typeof failure['code'] === 'string' && typeof failure['text'] === 'string' && Array.isArray(failure['kernel']));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

@@ -1,5 +1,6 @@
 // A record of the log of events: when an event came, what it waited for, and what it was about. One line of JSON each.
 
+import { isObject, parseJsonRecord } from './json-record.ts';
 import type { Activity, EventTiming } from './queue.ts';
 
 /** A longer line is none of ours. */
@@ -32,15 +33,7 @@ export function formatEventRecord({ event, queuedAt, readyAt, startedAt, endedAt
 
 /** Undefined for what is no such line. */
 export function parseEventRecord(line: string): EventRecord | undefined {
-  if (line.length > EVENT_RECORD_MAX) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  return isRecord(value) ? value : undefined;
+  return parseJsonRecord(line, EVENT_RECORD_MAX, isRecord);
 }
 
 function isRecord(value: unknown): value is EventRecord {
@@ -49,10 +42,6 @@ function isRecord(value: unknown): value is EventRecord {
   const { waitedFor, activities } = value;
   return (waitedFor === undefined || typeof waitedFor === 'string') && Array.isArray(activities)
     && activities.every((each: unknown) => isObject(each) && typeof each['what'] === 'string' && typeof each['at'] === 'number' && (each['name'] === undefined || typeof each['name'] === 'string'));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 /** Three digits are enough, and half the bytes. */
