@@ -205,13 +205,24 @@ describe.each([
     const before = process.listenerCount('exit');
     const uuid = randomUUID();
     let received = 0;
-    const socket = listen(watch, { uuid, onText: () => (received++, void socket.close()) });
-    emit(uuid, 100);
+    let socket: ReturnType<typeof listen> | undefined;
+    // Which of two sockets is read first is the kernel's choice: the other one listens when this one has begun.
+    await new Promise<void>((resolve) => {
+      socket = listen(watch, {
+        uuid,
+        onText: () => {
+          received++;
+          void socket?.close();
+          resolve();
+        },
+      });
+      emit(uuid, 100);
+    });
     await new Promise<void>((resolve) => {
       const other = listen(watch, { uuid, onText: (text) => text.includes('SYNTH_ARG_N=99\0') && resolve(other.close()) });
       emit(uuid, 100);
     });
-    await socket.close();
+    await socket?.close();
     expect(received).toBe(1);
     expect(process.listenerCount('exit')).toBe(before);
   });
