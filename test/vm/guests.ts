@@ -27,6 +27,11 @@ export async function debianKernel(series: string): Promise<Kernel | string> {
   }
 }
 
+/** The kernel of a guest, or why a test of it is skipped. */
+export async function guestKernel(series: string): Promise<Kernel | string> {
+  return whyNoVm() ?? debianKernel(series);
+}
+
 /** Debian's modprobe.d, for both guests alike. */
 const MODPROBE_D: readonly GuestFile[] = ['/lib/modprobe.d', '/etc/modprobe.d'].filter((path) => existsSync(path))
   .map((path) => ({ source: path, target: path }));

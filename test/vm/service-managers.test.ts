@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestContext } from 'vitest';
 
 import type { VmResult } from '../../src/vm/vm.ts';
-import { debianKernel, runOurs, whyNoVm } from './guests.ts';
+import { guestKernel, runOurs } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 
 const PACKAGING = join(import.meta.dirname, '../../packaging');
@@ -118,10 +118,11 @@ describe('the unit files of packaging/', () => {
   let skipped: string | undefined;
 
   beforeAll(async () => {
-    skipped = whyNoVm();
-    const kernel = skipped === undefined ? await debianKernel('6.12') : '';
-    if (typeof kernel === 'string') skipped ??= kernel;
-    if (skipped !== undefined || typeof kernel === 'string') return;
+    const kernel = await guestKernel('6.12');
+    if (typeof kernel === 'string') {
+      skipped = kernel;
+      return;
+    }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-managers-'));
     writeFileSync(join(scratch, 'disk.img'), Buffer.alloc(1 << 20));
     const text = (name: string, target: string, content: string) => {

@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest';
 
 import { debianRules } from '../../scripts/debian-guest.mjs';
 import type { VmResult } from '../../src/vm/vm.ts';
-import { debianKernel, runOurs, whyNoVm } from './guests.ts';
+import { guestKernel, runOurs } from './guests.ts';
 import { packagesInGuest, VOLUME_PACKAGES, VOLUME_PROGRAMS } from './packages.ts';
 import { EMPTY_IMAGES, makeImages } from './udev-images.ts';
 
@@ -96,10 +96,11 @@ describe('tsudevd with Debian\'s clients', () => {
   let skipped: string | undefined;
 
   beforeAll(async () => {
-    skipped = whyNoVm();
-    const kernel = skipped === undefined ? await debianKernel('6.12') : '';
-    if (typeof kernel === 'string') skipped ??= kernel;
-    if (skipped !== undefined || typeof kernel === 'string') return;
+    const kernel = await guestKernel('6.12');
+    if (typeof kernel === 'string') {
+      skipped = kernel;
+      return;
+    }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-clients-'));
     makeImages(scratch);
     const text = (name: string, target: string, content: string) => {

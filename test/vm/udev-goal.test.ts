@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest';
 
 import { debianRules } from '../../scripts/debian-guest.mjs';
 import type { VmResult } from '../../src/vm/vm.ts';
-import { debianKernel, runOurs, whyNoVm } from './guests.ts';
+import { guestKernel, runOurs } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { makeImages } from './udev-images.ts';
 import { expectWhy, PUT_WHY } from './why-answers.ts';
@@ -107,10 +107,11 @@ describe('tsudevd --until, and what lives on the daemon', () => {
   let skipped: string | undefined;
 
   beforeAll(async () => {
-    skipped = whyNoVm();
-    const kernel = skipped === undefined ? await debianKernel('6.12') : '';
-    if (typeof kernel === 'string') skipped ??= kernel;
-    if (skipped !== undefined || typeof kernel === 'string') return;
+    const kernel = await guestKernel('6.12');
+    if (typeof kernel === 'string') {
+      skipped = kernel;
+      return;
+    }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-goal-'));
     makeImages(scratch);
     const text = (name: string, target: string, content: string) => {
