@@ -13,7 +13,7 @@ import { writeSysfs } from '../udev/captured-sysfs.ts';
 import { BUILTIN_MACHINES } from './builtin-machines.ts';
 import { UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import { unpackedPackage } from '../../scripts/debian-package.mjs';
-import { debianKernel, runDebians, whyNoVm } from './guests.ts';
+import { guestKernel, runDebians } from './guests.ts';
 
 const CAPTURE_SCRIPT = fileURLToPath(new URL('capture-sysfs.mjs', import.meta.url));
 const CAPTURE = `${UDEVD_COLDPLUG}sleep 2
@@ -33,9 +33,7 @@ const CASES = Object.entries(BUILTIN_MACHINES).map(([name, machine], index) => [
 
 describe.each(CASES)('builtins on the machine %s, %s', (_name, series, machine) => {
   it('say what Debian\'s say of every device', async (context) => {
-    const reason = whyNoVm();
-    if (reason !== undefined) return context.skip(reason);
-    const kernel = await debianKernel(series);
+    const kernel = await guestKernel(series);
     if (typeof kernel === 'string') return context.skip(kernel);
     const result = await runDebians(kernel, CAPTURE, { ...machine, files: [{ source: CAPTURE_SCRIPT, target: '/capture-sysfs.mjs' }], timeoutSeconds: 240 });
     expect(result.exitCode, result.console).toBe(0);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import type { VmOptions } from '../../src/vm/vm.ts';
-import { debianKernel, modulesOf, PUT_MODULES, runDebians, runOurs, whyNoVm } from './guests.ts';
+import { guestKernel, modulesOf, PUT_MODULES, runDebians, runOurs } from './guests.ts';
 import { expectWhy, PUT_WHY } from './why-answers.ts';
 
 /** The kernel looks for late devices in threads of its own: both guests get the same time for that. */
@@ -20,9 +20,7 @@ const MACHINE: VmOptions = { machine: 'q35', boot: 'bzimage' };
 
 describe.each(['6.12', '6.1'])('tsudevd --coldplug-only on %s', (series) => {
   it('loads the modules that Debian\'s udevd and modprobe load in the same machine', async (context) => {
-    const reason = whyNoVm();
-    if (reason !== undefined) return context.skip(reason);
-    const kernel = await debianKernel(series);
+    const kernel = await guestKernel(series);
     if (typeof kernel === 'string') return context.skip(kernel);
     const theirs = await runDebians(kernel, `${UDEVD_COLDPLUG}${QUIET}${PUT_MODULES}`, MACHINE);
     const ours = await runOurs(kernel, `tsudevd --coldplug-only\nstatus=$?\n${QUIET}${PUT_MODULES}${PUT_WHY}exit $status`, MACHINE);
