@@ -16,6 +16,9 @@ const COMMON_JS = { format: 'cjs', platform: 'node', target: TARGET, minify: tru
 /** The code cache begins with a line of this length that says what it was made of and for whom; V8 wants what follows aligned. */
 const CACHE_HEADER = 64;
 
+/** Bytes of a file of the cache; the largest has 400 thousand. */
+const CACHE_LIMIT = 1 << 22;
+
 /**
  * The texts of the executable and of its parts.
  * @param {string} entry the first source file
@@ -32,7 +35,7 @@ export async function bundle(entry, quick) {
   const texts = new Map(outputFiles.map((file) => [baseName(file.path), takeBuiltins(keepForeignImports(file.text))]));
   const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
   const eager = reachable(first, outputs);
-  const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })));
+  const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })), first);
   const lazy = [...texts].filter(([name]) => !eager.has(name)).map(async ([name, text]) => [name, (await transform(text, COMMON_JS)).code]);
   return assemble(start, await Promise.all(lazy));
 }
@@ -47,13 +50,13 @@ function keepForeignImports(code) {
 }
 
 /**
- * Static imports of Node's own modules become plain `require`s. Between them and a part esbuild would put an object with a getter for each of
- * the hundred names of node:fs, which every start would pay.
+ * Static imports of Node's own modules become calls of `process.getBuiltinModule`. Between them and a part esbuild would put an object with a
+ * getter for each of the hundred names of node:fs, and `require` makes of each module what an ESM import would need: every start would pay.
  * @param {string} code as esbuild writes it: an import is a statement of its own
  */
 function takeBuiltins(code) {
   return code.replace(/^import ?(\{[^}]*\}|\* as [\w$]+|[\w$]+) ?from ?("node:[a-z_/]+");$/gm, (_, names, module) => (
-    `const ${names.startsWith('{') ? names.replaceAll(' as ', ':') : names.replace('* as ', '')}=require(${module});`
+    `const ${names.startsWith('{') ? names.replaceAll(' as ', ':') : names.replace('* as ', '')}=process.getBuiltinModule(${module});`
   ));
 }
 
@@ -68,12 +71,13 @@ function reachable(first, outputs) {
 
 /**
  * One scope of the parts of every start: calls between parts then cost no look-up, and nothing is made for the lazy parts
- * until one asks.
+ * until one asks. It exports what makes an object of a part: of those in `first` one function each, of the others one for all.
  */
-async function join(eager) {
+async function join(eager, first) {
   const imports = eager.map(({ name }, i) => `import * as part${i} from "./${name}";`);
   const getters = (names, i) => names.map((name) => `get ${name}(){return part${i}.${name}}`);
   const exported = eager.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...getters(names, i)].join(',')}})`);
+  const [quick, others] = [true, false].map((isQuick) => exported.filter((_, i) => first.includes(eager[i].name) === isQuick).join(','));
   const texts = new Map(eager.map(({ name, text }) => [`./${name}`, text]));
   const parts = {
     name: 'parts',
@@ -84,7 +88,7 @@ async function join(eager) {
     },
   };
   const { outputFiles: [file] } = await build({
-    stdin: { contents: `${imports.join('')}export const parts={${exported.join(',')}};` }, bundle: true, write: false, external: ['koffi'],
+    stdin: { contents: `${imports.join('')}export const parts={${quick}},others=()=>({${others}});` }, bundle: true, write: false, external: ['koffi'],
     logLevel: 'warning', plugins: [parts], ...COMMON_JS,
   });
   return `"use strict";${file?.text ?? ''}`;
@@ -106,8 +110,8 @@ function assemble(start, lazy) {
   const table = `/*${id}*/{${places.join(',')}}`;
   const executable = `#!/usr/bin/env node
 "use strict";
-const fs = require("node:fs");
-const vm = require("node:vm");
+const fs = process.getBuiltinModule("node:fs");
+const vm = process.getBuiltinModule("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };
 const places = { start: [0, ${texts[0]?.[1]?.length ?? 0}] };
 let table = [${offset}, ${table.length}];
@@ -116,6 +120,7 @@ const scripts = new Map();
 const loaded = new Map();
 const start = { exports: {} };
 let file;
+let others;
 compile("start")(requirePart, start, start.exports, importMeta);
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
@@ -123,7 +128,8 @@ function requirePart(name) {
 function load(name) {
   const known = loaded.get(name);
   if (known) return known.exports;
-  const eager = start.exports.parts[name];
+  // Only who loads more wants the second table.
+  const eager = start.exports.parts[name] ?? (others ??= start.exports.others())[name];
   const module = { exports: eager ? eager() : {} };
   loaded.set(name, module);
   if (!eager) {
@@ -159,20 +165,23 @@ function textAt([offset, length]) {
 function readCache(name) {
   let cache;
   try {
-    cache = fs.readFileSync(__dirname + "/tskmod.cache/" + name);
+    cache = fs.openSync(__dirname + "/tskmod.cache/" + name);
   } catch {
     // Then V8 compiles what it runs.
     return undefined;
   }
+  // The program makes these calls too: one that it does not make costs a tenth of a millisecond here. Memory that is not written to costs nothing.
+  const bytes = Buffer.allocUnsafeSlow(${CACHE_LIMIT});
+  const end = fs.readSync(cache, bytes, 0, bytes.length, 0);
+  fs.closeSync(cache);
   // V8 trusts what it is given, so the code is there twice: damage and a cut end show as a difference.
-  const [, length] = places[name];
-  const size = (cache.length - header.length - length) / 2;
-  if (!Number.isInteger(size) || size <= 0 || cache.latin1Slice(0, header.length) !== header) return undefined;
+  const begin = header.length;
+  const size = (end - begin - places[name][1]) / 2;
+  if (!Number.isInteger(size) || size <= 0 || bytes.latin1Slice(0, begin) !== header) return undefined;
   // Buffer's own subarray() costs more than all of this.
-  const begin = cache.byteOffset + header.length;
-  const code = new Uint8Array(cache.buffer, begin, size);
-  if (Buffer.compare(code, new Uint8Array(cache.buffer, begin + size, size)) !== 0) return undefined;
-  const text = cache.latin1Slice(header.length + 2 * size);
+  const code = new Uint8Array(bytes.buffer, begin, size);
+  if (Buffer.compare(code, new Uint8Array(bytes.buffer, begin + size, size)) !== 0) return undefined;
+  const text = bytes.latin1Slice(begin + 2 * size, end);
   return text.startsWith("/*${id}*/") ? { code, text } : undefined;
 }
 module.exports = { header, scripts, text };

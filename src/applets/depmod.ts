@@ -1,7 +1,6 @@
 // depmod: makes the indexes of modprobe from the modules of a kernel.
 
 import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 
 import { depmod, type DepmodOptions } from '../kmod/depmod.ts';
 import { DepmodError } from '../kmod/depmod-output.ts';
@@ -11,6 +10,7 @@ import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { LOG_LEVELS } from './log.ts';
 import { answersHelp } from './standard-options.ts';
+import { absolutePath } from './typed-path.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'all', short: 'a' },
@@ -73,7 +73,7 @@ async function runDepmod(
   const options: DepmodOptions = {
     directory: treeDirectory(system, root, last('moduledir')),
     release: system.release,
-    outdir: last('outdir') === undefined ? undefined : `${absolute(last('outdir') ?? '')}/${last('moduledir') ?? 'lib/modules'}/${system.release}`,
+    outdir: last('outdir') === undefined ? undefined : `${absolutePath(last('outdir') ?? '')}/${last('moduledir') ?? 'lib/modules'}/${system.release}`,
     configPaths: given.get('config'),
     modules: all ? undefined : modules,
     symvers: last('symvers'),
@@ -95,15 +95,11 @@ async function runDepmod(
 
 /** ROOT/lib/modules/RELEASE; where that is absent, and nobody said otherwise, ROOT/usr/lib/modules/RELEASE if that is there. */
 function treeDirectory(system: System, root: string | undefined, moduleDirectory: string | undefined): string {
-  const base = root === undefined ? system.roots.modules : absolute(root);
+  const base = root === undefined ? system.roots.modules : absolutePath(root);
   const place = (directory: string) => `${base}/${directory.replace(/^\/+|\/+$/g, '')}/${system.release}`;
   if (moduleDirectory !== undefined) return place(moduleDirectory);
   const isThere = (directory: string) => statSync(place(directory), { throwIfNoEntry: false })?.isDirectory() === true;
   return place(!isThere('lib/modules') && isThere('usr/lib/modules') ? 'usr/lib/modules' : 'lib/modules');
-}
-
-function absolute(directory: string): string {
-  return resolve(directory) === '/' ? '' : resolve(directory);
 }
 
 function symbolPrefix(text: string | undefined): string | undefined {

@@ -1,7 +1,6 @@
 // modinfo: what modules say of themselves, from files, names and aliases.
 
 import { statSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
 
 import { messageOf } from '../errors.ts';
 import { moduleNameOfPath, normalizeAlias, normalizeModuleName } from '../kmod/alias.ts';
@@ -21,6 +20,7 @@ import { stderrLog } from './log.ts';
 import { formatInfo, formatSubject, infoObject, isAboutFile, type ModinfoSubject } from './modinfo-text.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
 import { answersHelp } from './standard-options.ts';
+import { absolutePath } from './typed-path.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'author', short: 'a' },
@@ -103,7 +103,7 @@ export const modinfo: Applet = {
     const [basedir, release] = [given.get('basedir'), given.get('set-version')];
     const system = context.openSystem({
       log: stderrLog({ program: context.program, level: 'warn', write: (text) => context.stderr(text) }),
-      ...(basedir === undefined ? {} : { roots: { modules: rootOf(basedir) } }),
+      ...(basedir === undefined || basedir === '' ? {} : { roots: { modules: absolutePath(basedir) } }),
       ...(release === undefined ? {} : { release }),
     });
     const request: Request = { field, separator: given.has('null') ? '\0' : '\n', byName: given.has('modname'), json: given.has('json'), operands };
@@ -217,17 +217,7 @@ function isModuleFile(target: string): boolean {
 }
 
 function fileSubject(path: string): ModinfoSubject {
-  return { module: moduleNameOfPath(path), path: absolute(path) };
-}
-
-/** As libkmod does it: `./x.ko` keeps its dot. */
-function absolute(path: string): string {
-  return isAbsolute(path) ? path : `${process.cwd()}/${path}`;
-}
-
-/** '' for the root itself. */
-function rootOf(directory: string): string {
-  return absolute(directory).replace(/\/+$/, '');
+  return { module: moduleNameOfPath(path), path: absolutePath(path) };
 }
 
 function unread(module: string, code: string): string {

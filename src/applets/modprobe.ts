@@ -18,6 +18,7 @@ import { MACHINE_OPTION, requireRunningKernel, withMachine } from './machine-opt
 import { insertionReason, isRefusal, MODPROBE_HELP, refusalOf, stepLine } from './modprobe-messages.ts';
 import { MODPROBE_OPTIONS, type ModprobeRequest, parseModprobe } from './modprobe-options.ts';
 import { modulesAt } from './modules-option.ts';
+import { absolutePath } from './typed-path.ts';
 
 /** Characters that are printed in one write. */
 const PIECE = 1 << 16;
@@ -58,8 +59,10 @@ class Modprobe {
     const messages: string[] = [];
     const system = context.openSystem({
       log: quiet ? silentLog : stderrLog({ program: context.program, level: verbose > 1 ? 'debug' : 'warn', write: (line) => messages.push(line) }),
-      env: { ...context.env, MODPROBE_OPTIONS: childOptions },
-      ...(dirname === undefined ? {} : { roots: { modules: withoutSlashes(dirname) } }),
+      // A copy of process.env asks the C library for each of its variables.
+      env: childOptions === (context.env['MODPROBE_OPTIONS'] ?? '') ? context.env : { ...context.env, MODPROBE_OPTIONS: childOptions },
+      // As typed but for that, as kmod shows it.
+      ...(dirname === undefined || dirname === '' ? {} : { roots: { modules: absolutePath(dirname) } }),
       ...(release === undefined ? {} : { release }),
     });
     // kmod knows of no images.
@@ -293,17 +296,6 @@ function whyNoModule(path: string): string | undefined {
     errno = errnoByName(codeOf(error) ?? 'EIO');
   }
   return errno === undefined ? undefined : `Failed to get module from path ${path}: ${errnoText(errno)}`;
-}
-
-function withoutSlashes(directory: string): string {
-  let end = directory.length;
-  while (directory.endsWith('/', end) && end > 0) end--;
-  return directory.slice(0, end);
-}
-
-/** As kmod makes it: the working directory before it, `./` and all. */
-function absolutePath(path: string): string {
-  return path.startsWith('/') ? path : `${resolve('.')}/${path}`;
 }
 
 /** Such a thread has no command line (proc(5)). */

@@ -1,7 +1,6 @@
 // Which files make up the configuration of modprobe, in which order, and reading them.
 
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -71,7 +70,7 @@ export function listFiles(paths: readonly string[], system: System): ConfigFile[
     }
     for (const entry of readdirSync(path)) {
       if (!isConfigName(entry)) continue;
-      const file = join(path, entry);
+      const file = `${path}/${entry}`;
       if (isDirectory(file)) {
         const message = `Directories inside directories are not supported: ${file}`;
         system.log.error({ code: 'nested-directory', file, message });

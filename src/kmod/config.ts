@@ -88,17 +88,17 @@ function unescapeLine(raw: string): { text: string; continues: boolean } {
 
 function takeLine(line: string, file: string, number: number, into: ConfigBuilder): void {
   if (line === '') return;
-  const source: Source = { file, line: number };
   if (line.startsWith('#')) {
-    if (line.startsWith(OWN_LINE)) takeOwnLine(line.slice(OWN_LINE.length), source, into);
+    if (line.startsWith(OWN_LINE)) takeOwnLine(line.slice(OWN_LINE.length), { file, line: number }, into);
     return;
   }
-  const { word: directive, rest } = firstWord(line);
-  if (directive === '') return;
+  const words = split(line);
+  const directive = words[0];
+  if (directive === undefined) return;
   if (directive === 'include' || directive === 'config') {
     const message = `${file}: command ${directive} is deprecated and not parsed anymore`;
     into.problems.push({ file, line: number, message });
-  } else if (!takeDirective(directive, rest, source, into)) {
+  } else if (!takeDirective(words, line, { file, line: number }, into)) {
     into.problems.push({ file, line: number, message: `${file} line ${number}: ignoring bad line starting with '${directive}'` });
   }
 }
@@ -114,14 +114,17 @@ function takeOwnLine(text: string, source: Source, into: ConfigBuilder): void {
   into.problems.push({ file: source.file, line: source.line ?? 0, message });
 }
 
-function takeDirective(directive: string, rest: string, source: Source, into: ConfigBuilder): boolean {
-  const { word, rest: tail } = firstWord(rest);
+/** @param words those of the line */
+function takeDirective(words: readonly string[], line: string, source: Source, into: ConfigBuilder): boolean {
+  // Taken apart as an array is, they would cost V8 more than all that follows.
+  const directive = words[0] ?? '';
+  const word = words[1] ?? '';
+  const third = words[2];
   const module = word === '' ? undefined : normalizeAlias(word);
   if (module === undefined) return false;
-  const words = split(tail);
   switch (directive) {
     case 'alias': {
-      const target = words[0] === undefined ? undefined : normalizeAlias(words[0]);
+      const target = third === undefined ? undefined : normalizeAlias(third);
       if (target === undefined) return false;
       into.aliases.push({ pattern: module, module: target, source });
       return true;
@@ -129,32 +132,40 @@ function takeDirective(directive: string, rest: string, source: Source, into: Co
     case 'blacklist':
       into.blacklist.push({ module, source });
       return true;
-    case 'options':
-      if (tail === '') return false;
-      into.options.push({ module, params: tail.replaceAll('\t', ' '), source });
+    case 'options': {
+      const params = behindSecondWord(line, directive, word);
+      if (params === '') return false;
+      into.options.push({ module, params: params.replaceAll('\t', ' '), source });
       return true;
+    }
     case 'install':
-    case 'remove':
-      if (tail === '') return false;
-      into[directive].push({ module, command: tail, source });
+    case 'remove': {
+      const command = behindSecondWord(line, directive, word);
+      if (command === '') return false;
+      into[directive].push({ module, command, source });
       return true;
-    case 'softdep':
-      if (words.length === 0) return false;
-      into.softdeps.push({ module, ...softdepLists(words), source });
+    }
+    case 'softdep': {
+      if (third === undefined) return false;
+      const { pre, post } = softdepLists(words);
+      into.softdeps.push({ module, pre, post, source });
       return true;
+    }
     case 'weakdep':
-      if (words.length === 0) return false;
-      into.weakdeps.push({ module, weak: words, source });
+      if (third === undefined) return false;
+      into.weakdeps.push({ module, weak: words.slice(2), source });
       return true;
     default:
       return false;
   }
 }
 
+/** @param words those of the line, from its third on the lists */
 function softdepLists(words: readonly string[]): { pre: string[]; post: string[] } {
   const lists = { pre: [] as string[], post: [] as string[] };
   let current: string[] | undefined;
-  for (const word of words) {
+  for (let i = 2; i < words.length; i++) {
+    const word = words[i] ?? '';
     if (word === 'pre:') current = lists.pre;
     else if (word === 'post:') current = lists.post;
     // Words before the first keyword have no meaning; kmod drops them too.
@@ -163,12 +174,9 @@ function softdepLists(words: readonly string[]): { pre: string[]; post: string[]
   return lists;
 }
 
-/** The first word, and all that follows the one blank behind it, further blanks included. */
-function firstWord(line: string): { word: string; rest: string } {
-  const blank = line.indexOf(' ');
-  if (blank !== 0 && !line.includes('\t')) return blank < 0 ? { word: line, rest: '' } : { word: line.slice(0, blank), rest: line.slice(blank + 1) };
-  const match = /^[ \t]*([^ \t]*)[ \t]?([^]*)$/.exec(line);
-  return { word: match?.[1] ?? '', rest: match?.[2] ?? '' };
+/** All that follows the one blank behind the second word, further blanks included. */
+function behindSecondWord(line: string, directive: string, word: string): string {
+  return line.slice(line.indexOf(word, line.indexOf(directive) + directive.length) + word.length + 1);
 }
 
 /** Searches and splits of V8's own: in a short program a loop is interpreted, and a regular expression compiled, twice. */

@@ -3,14 +3,15 @@
 import { UsageError } from '../errors.ts';
 import type { IndexReader } from './module-source.ts';
 
-const PAGE_SHIFT = 14;
+/** That of memory: a page that has not been used yet costs more than the call that fills it. */
+const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 1 << PAGE_SHIFT;
 
-/** A name takes about six pages; whoever wants more is likely to want many names. */
-const MAX_PAGES = 24;
+/** A name takes about ten pages; whoever wants more is likely to want many names. */
+const MAX_PAGES = 64;
 
 /** The largest node of a real index behind its root, which depmod of kmod before 34 writes last. */
-const ROOM_BEHIND_ROOT = 4 * PAGE_SIZE;
+const ROOM_BEHIND_ROOT = 1 << 16;
 
 /** Where the header has the reference of the root, and which bits of that are its offset. */
 const ROOT_OFFSET = 8;

@@ -116,12 +116,13 @@ class Directives<T extends { readonly module: string }> {
 
   constructor(all: readonly T[]) {
     this.#all = all;
-    this.#hasPatterns = all.some(({ module }) => isPattern(module));
     for (const directive of all) {
       const list = this.#byName.get(directive.module);
       if (list) list.push(directive);
       else this.#byName.set(directive.module, [directive]);
     }
+    // One look at all names: every start would pay for a look at each.
+    this.#hasPatterns = isPattern([...this.#byName.keys()].join(' '));
   }
 
   /** In the order of the configuration. */

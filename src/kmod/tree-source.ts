@@ -1,7 +1,6 @@
 // The modules of a release in a directory: /lib/modules/RELEASE, read through the file system.
 
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
 
 import type { System } from '../system.ts';
 import type { IndexName, IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
@@ -22,13 +21,14 @@ export function placesOf(release: string): readonly string[] {
  * kmod does not mind either, and reports what it cannot find by name.
  */
 export function openTree(system: System): ModuleSource {
-  const candidates = belowRoot(system.release).map((place) => join(system.roots.modules || '/', place));
-  return openTreeDirectory(candidates.find((directory) => isDirectory(directory)) ?? candidates[0] ?? '', system.release);
+  // No join(): it would take a short program as long as reading an index, and kmod shows a directory as it was typed.
+  const [directory = '', other = ''] = belowRoot(system.release).map((place) => `${system.roots.modules}/${place}`);
+  return openTreeDirectory(!isDirectory(directory) && isDirectory(other) ? other : directory, system.release);
 }
 
 /** The tree in this very directory. */
 export function openTreeDirectory(directory: string, release: string): ModuleSource {
-  const resolve = (path: string) => (isAbsolute(path) ? path : `${directory}/${path}`);
+  const resolve = (path: string) => (path.startsWith('/') ? path : `${directory}/${path}`);
   return {
     kind: 'tree',
     release,

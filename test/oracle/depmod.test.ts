@@ -212,7 +212,7 @@ describe.each(KMODS)('depmod beside $name on made trees', ({ kmod }) => {
   it('a tree that is not there, and command lines that are none', (context) => {
     if (kmod.reason !== undefined) return context.skip(kmod.reason);
     const root = emptyDirectory('absent');
-    for (const args of [['-b', root, RELEASE], ['-Z'], ['--nosuch'], ['-b'], ['--base'], ['-A', '-n', '-b', root, RELEASE]]) {
+    for (const args of [['-b', root, RELEASE], ['-b', `${root}/../${basename(root)}//`, RELEASE], ['-b', './nosuch/', RELEASE], ['-Z'], ['--nosuch'], ['-b'], ['--base'], ['-A', '-n', '-b', root, RELEASE]]) {
       const strip = (result: Run) => ({ ...normalize(kmod, result), args });
       expect(strip(runOurs('depmod', args))).toEqual(strip(kmod.run('depmod', args)));
     }

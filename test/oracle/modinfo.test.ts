@@ -2,7 +2,7 @@
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { moduleNameOfPath } from '../../src/kmod/alias.ts';
@@ -57,6 +57,16 @@ describe.each(CASES)('modinfo beside $name on the tree of $series', ({ kmod, tre
     const names = [...some, 'fs-ext4', 'crypto-crc32c', 'symbol:crc32c', 'nosuch', 'a]b', 'a[b', 'pci:v00008086d000010D3sv00001AF4sd00001100bc02sc00i00',
       'snd-pcm', 'snd_pcm', 'ext4.ko', 'kernel/fs/ext4/ext4', '', ...builtin];
     for (const options of [[], ...FIELDS]) compare([...options, '-b', root, '-k', release, '--', ...names]);
+  });
+
+  check('directories as they are typed', ({ root, release }) => {
+    const [here, base] = [process.cwd(), basename(root)];
+    try {
+      process.chdir(dirname(root));
+      for (const typed of [base, `./${base}/`, `./${base}/../${base}`, `${root}//`]) compare(['-b', typed, '-k', release, '-F', 'filename', 'xfs', 'nosuch']);
+    } finally {
+      process.chdir(here);
+    }
   });
 
   check('command lines that are wrong', ({ root, release }) => {

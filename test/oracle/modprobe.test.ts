@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { moduleNameOfPath } from '../../src/kmod/alias.ts';
@@ -64,6 +64,23 @@ describe.each(CASES)('beside $name on the tree of $series', ({ kmod, tree, seed 
     const file = join(scratch, 'case.conf');
     writeFileSync(file, CONFIG);
     for (const line of COMMAND_LINES) compare(['-C', file, '-d', root, '-S', release, ...line.split(' ').filter(Boolean)]);
+  });
+
+  check('directories as they are typed', ({ root, release }) => {
+    const [here, base] = [process.cwd(), basename(root)];
+    mkdirSync(join(scratch, 'typed.d/nested.conf'), { recursive: true });
+    try {
+      process.chdir(dirname(root));
+      for (const typed of [base, `./${base}`, `${base}/`, `./${base}/../${base}`, `${root}//`]) {
+        compare(['-d', typed, '-S', release, '-a', '-D', 'xfs', 'nosuch']);
+        compare(['-d', typed, '-S', release, '-n', '-v', 'dummy']);
+      }
+      const nested = kmod.run('modprobe', ['-C', `${scratch}/typed.d/`, '-d', root, '-S', release, '-R', 'xfs']);
+      expect(nested.stderr).toContain(`${scratch}/typed.d//nested.conf\n`);
+      expect(runOurs('modprobe', ['-C', `${scratch}/typed.d/`, '-d', root, '-S', release, '-R', 'xfs']).stderr).toContain(`${scratch}/typed.d//nested.conf\n`);
+    } finally {
+      process.chdir(here);
+    }
   });
 
   check('-c, the configuration and the alias indexes', ({ root, release }) => {
