@@ -1,11 +1,13 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|rules|events|vm]...
+//   npm run bench [-- [--output DIR] [NAME...]]     names are those of the table below; without one, all, and docs/benchmarks.md and .svg are
+//   written. With names they are written only to DIR
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchDocument, benchPlot, machineLines } from './bench-document.mjs';
 import { inTurns, openResults } from './bench-result.mjs';
 import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
 
@@ -23,9 +25,12 @@ const release = kernel.release;
 const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
-const wanted = process.argv.slice(2);
+const { values: { output }, positionals: wanted } = parseArgs({ options: { output: { type: 'string' } }, allowPositionals: true });
 const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm };
-console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
+const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
+if (unknown.length > 0) throw new Error(`no bench ${unknown.join(', ')}: there are ${Object.keys(benches).join(', ')}`);
+const machine = machineLines(release);
+for (const line of machine) console.log(line);
 const results = openResults(console.log);
 let group = '';
 /** @type {import('./bench-result.mjs').Report} */
@@ -33,6 +38,13 @@ const report = (...row) => results.report(group, ...row);
 for (const [name, bench] of Object.entries(benches)) {
   group = name;
   if (wanted.length === 0 || wanted.includes(name)) await bench();
+}
+// Some of the benches would not make the document of all.
+const directory = output ?? (wanted.length === 0 ? join(top, 'docs') : undefined);
+if (directory !== undefined) {
+  writeFileSync(join(directory, 'benchmarks.md'), benchDocument(results.rows, machine));
+  writeFileSync(join(directory, 'benchmarks.svg'), benchPlot(results.rows));
+  console.log(`written: ${join(directory, 'benchmarks.md')} and .svg`);
 }
 
 /** Alias look-ups a second in one process: ours against libkmod's, called through the same FFI. */
