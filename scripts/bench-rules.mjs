@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inTurns, openResults } from './bench-result.mjs';
 import { unpackedFromSuite, unpackedPackage } from './debian-package.mjs';
 
 const top = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -21,6 +22,8 @@ export const UDEV_257 = [
   'udev', 'libsystemd-shared', 'libc6', 'libacl1', 'libblkid1', 'libcap2', 'libkmod2', 'libselinux1', 'libpcre2-8-0', 'libmount1', 'libcrypt1', 'libseccomp2',
   'libaudit1', 'libpam0g', 'libssl3t64', 'liblzma5', 'libzstd1', 'zlib1g', 'libgcc-s1',
 ];
+
+const ROUNDS = 9;
 
 /**
  * The rules files below the directory of an unpacked package, sorted.
@@ -43,28 +46,32 @@ export function udevadm257() {
 }
 
 /**
- * One row a figure, as scripts/bench.mjs prints them.
- * @returns {{ name: string, ours: number, unit: string, theirs: number | undefined, whose: string }[]}
+ * One row a figure, as scripts/bench.mjs reports them.
+ * @returns {Promise<{ name: string, ours: number[], unit: string, theirs: number[] | undefined, whose: string, target?: import('./bench-result.mjs').Target }[]>}
  */
-export function benchRules() {
+export async function benchRules() {
   const files = RULES_PACKAGES.flatMap((name) => rulesFilesBelow(unpackedPackage(name)));
-  const { rules, first, all, later } = parseInFreshProcess(files);
-  let theirs;
+  let command;
   let whose = 'udev 257 verify, less its start';
   try {
-    const command = udevadm257();
-    theirs = Math.max(0, cpuOf([...command, 'verify', ...files]) - cpuOf([...command, 'verify', '/dev/null']));
+    command = udevadm257();
   } catch (error) {
     whose = `udev 257 is not to be had: ${error.message}`;
   }
+  const rounds = [];
+  const { theirs } = await inTurns(ROUNDS, {
+    ours: () => rounds.push(parseInFreshProcess(files)),
+    ...(command ? { theirs: () => Math.max(0, cpuOf([...command, 'verify', ...files]) - cpuOf([...command, 'verify', '/dev/null'])) } : {}),
+  });
+  const count = rounds[0]?.rules ?? 0;
   return [
-    { name: `parse ${rules} rules, first time`, ours: first, unit: 'ms', theirs, whose },
-    { name: 'the same with the threads of V8', ours: all, unit: 'ms', theirs, whose },
-    { name: `parse ${rules} rules, again`, ours: later, unit: 'ms', theirs, whose },
+    { name: `parse ${count} rules, first time`, ours: rounds.map(({ first }) => first), unit: 'ms', theirs, whose, target: { ours: 40 } },
+    { name: 'the same with the threads of V8', ours: rounds.map(({ all }) => all), unit: 'ms', theirs, whose },
+    { name: `parse ${count} rules, again`, ours: rounds.map(({ later }) => later), unit: 'ms', theirs, whose },
   ];
 }
 
-/** Milliseconds for all files, the least of several processes: of the thread that parses, first and again; and with V8's helpers, first. */
+/** Milliseconds for all files in a fresh process: of the thread that parses, first and again (the least of several); and with V8's helpers, first. */
 function parseInFreshProcess(files) {
   const script = `
     const { readFileSync } = await import('node:fs');
@@ -82,22 +89,14 @@ function parseInFreshProcess(files) {
     let later = first;
     for (let i = 0; i < 20; i++) later = Math.min(later, round().thread);
     console.log(JSON.stringify({ rules, first, all, later }));`;
-  const best = { rules: 0, first: Infinity, all: Infinity, later: Infinity };
-  for (let run = 0; run < 12; run++) {
-    const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script, ...files], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
-    const { rules, first, all, later } = JSON.parse(stdout);
-    best.rules = rules;
-    best.first = Math.min(best.first, first);
-    best.all = Math.min(best.all, all);
-    best.later = Math.min(best.later, later);
-  }
-  return best;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script, ...files], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout);
 }
 
 /** Milliseconds of processor time of a command, by the shell's clock, which ticks in hundredths: hence many runs. */
 function cpuOf(command) {
-  const runs = 50;
+  const runs = 10;
   const script = `i=0; while [ $i -lt ${runs} ]; do "$@" >&2; i=$((i+1)); done; times`;
   const { stdout } = spawnSync('sh', ['-c', script, 'sh', ...command], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const times = [...(stdout.trim().split('\n')[1] ?? '').matchAll(/(\d+)m([\d.]+)s/g)].map(([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds));
@@ -105,7 +104,6 @@ function cpuOf(command) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const { name, ours, unit, theirs, whose } of benchRules()) {
-    console.log(`${name}: ${ours.toFixed(2)} ${unit}${theirs === undefined ? ` (${whose})` : `, ${whose} ${theirs.toFixed(2)} ${unit}, ratio ${(ours / theirs).toFixed(2)}`}`);
-  }
+  const results = openResults(console.log);
+  for (const { name, ours, unit, theirs, whose, ...options } of await benchRules()) results.report('rules', name, ours, unit, theirs, whose, options);
 }

@@ -6,12 +6,15 @@ import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openResults } from './bench-result.mjs';
 import { unpackedPackage } from './debian-package.mjs';
 
 const here = fileURLToPath(import.meta.url);
 const executable = join(dirname(dirname(here)), 'dist/tskmod.cjs');
 const EVENTS = 10_000;
 const DEVICES = 60;
+/** Of each daemon, in turns; each handles the bursts twice. */
+const RUNS = 2;
 /** Clock ticks of /proc/PID/stat a second (USER_HZ, asm-generic/param.h). */
 const USER_HZ = 100;
 
@@ -37,17 +40,19 @@ mkdir /run/udev
 
 /**
  * @param {string} [udev] Debian's package, unpacked
- * @returns {{ readonly name: string, readonly unit: string, readonly ours: number, readonly theirs: number }[]} rates are events a
- * second of processor time, memory is in MB, proportional set size of all processes
+ * @returns {{ readonly name: string, readonly unit: string, readonly ours: number[], readonly theirs: number[], readonly more: boolean, readonly target?: import('./bench-result.mjs').Target }[]}
+ *   rates are events a second of processor time, memory is in MB, of all processes of the daemon
  */
 export function benchEvents(udev = unpackedPackage('udev')) {
-  const [theirs, ours] = ['theirs', 'ours'].map((who) => runInside(udev, who));
-  const names = {
-    many: [`events of ${DEVICES} devices`, '/cpu-s'], one: ['events of one device', '/cpu-s'], wallMany: [`the same, ${DEVICES} devices, by the clock`, '/s'],
-    wallOne: ['the same, one device, by the clock', '/s'], rss: ['resident after coldplug', 'MB'], pss: ['proportional after coldplug', 'MB'],
-    rssLater: ['resident after the bursts, idle', 'MB'],
+  const runs = Array.from({ length: RUNS }, () => ({ theirs: runInside(udev, 'theirs'), ours: runInside(udev, 'ours') }));
+  const rows = {
+    many: [`events of ${DEVICES} devices`, '/cpu-s', { ratio: 1 }], one: ['events of one device', '/cpu-s', { ours: 2000 }],
+    wallMany: [`the same, ${DEVICES} devices, by the clock`, '/s'], wallOne: ['the same, one device, by the clock', '/s'],
+    rss: ['resident after coldplug', 'MB', { ours: 90 }], pss: ['proportional after coldplug', 'MB'], rssLater: ['resident after the bursts, idle', 'MB', { ours: 90 }],
   };
-  return Object.entries(names).map(([key, [name, unit]]) => ({ name, unit, ours: ours[key], theirs: theirs[key] }));
+  return Object.entries(rows).map(([key, [name, unit, target]]) => ({
+    name, unit, ours: runs.flatMap(({ ours }) => ours[key]), theirs: runs.flatMap(({ theirs }) => theirs[key]), more: unit !== 'MB', ...(target ? { target } : {}),
+  }));
 }
 
 function runInside(udev, who) {
@@ -73,14 +78,14 @@ async function inside(who) {
   await sleep(3500);
   const after = memory(daemon.pid);
   const files = virtualDevices();
-  const rates = { many: 0, one: 0, wallMany: 0, wallOne: 0 };
+  const rates = { many: [], one: [], wallMany: [], wallOne: [] };
   for (let round = 0; round < 2; round++) {
     const many = await burst(daemon.pid, files);
     const one = await burst(daemon.pid, ['/sys/devices/virtual/mem/null/uevent']);
-    rates.many = Math.max(rates.many, many.cpu);
-    rates.wallMany = Math.max(rates.wallMany, many.wall);
-    rates.one = Math.max(rates.one, one.cpu);
-    rates.wallOne = Math.max(rates.wallOne, one.wall);
+    rates.many.push(many.cpu);
+    rates.wallMany.push(many.wall);
+    rates.one.push(one.cpu);
+    rates.wallOne.push(one.wall);
   }
   await sleep(4000);
   const later = memory(daemon.pid);
@@ -148,7 +153,6 @@ function sleep(ms) {
 
 if (process.argv[2] === '--inside') await inside(process.argv[3]);
 else if (process.argv[1] === here && process.argv[2]) {
-  for (const { name, unit, ours, theirs } of benchEvents(process.argv[2])) {
-    console.log(`${name.padEnd(40)}${ours.toFixed(1).padStart(9)} ${unit}  udevd ${theirs.toFixed(1)} ${unit}, ratio ${(ours / theirs).toFixed(2)}`);
-  }
+  const results = openResults(console.log);
+  for (const { name, unit, ours, theirs, ...options } of benchEvents(process.argv[2])) results.report('events', name, ours, unit, theirs, 'udevd', options);
 }

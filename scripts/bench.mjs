@@ -1,11 +1,14 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|rules|events|vm]...
+//   npm run bench [-- [--output DIR] [NAME...]]     names are those of the table below; without one, all, and docs/benchmarks.md and .svg are
+//   written. With names they are written only to DIR
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchDocument, benchPlot, machineLines } from './bench-document.mjs';
+import { inTurns, openResults } from './bench-result.mjs';
 import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './setup.mjs';
 
 ensureNodeModules();
@@ -22,10 +25,27 @@ const release = kernel.release;
 const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
-const wanted = process.argv.slice(2);
+const { values: { output }, positionals: wanted } = parseArgs({ options: { output: { type: 'string' } }, allowPositionals: true });
 const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm };
-console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
-for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
+const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
+if (unknown.length > 0) throw new Error(`no bench ${unknown.join(', ')}: there are ${Object.keys(benches).join(', ')}`);
+const machine = machineLines(release);
+for (const line of machine) console.log(line);
+const results = openResults(console.log);
+let group = '';
+/** @type {import('./bench-result.mjs').Report} */
+const report = (...row) => results.report(group, ...row);
+for (const [name, bench] of Object.entries(benches)) {
+  group = name;
+  if (wanted.length === 0 || wanted.includes(name)) await bench();
+}
+// Some of the benches would not make the document of all.
+const directory = output ?? (wanted.length === 0 ? join(top, 'docs') : undefined);
+if (directory !== undefined) {
+  writeFileSync(join(directory, 'benchmarks.md'), benchDocument(results.rows, machine));
+  writeFileSync(join(directory, 'benchmarks.svg'), benchPlot(results.rows));
+  console.log(`written: ${join(directory, 'benchmarks.md')} and .svg`);
+}
 
 /** Alias look-ups a second in one process: ours against libkmod's, called through the same FFI. */
 async function lookups() {
@@ -33,23 +53,27 @@ async function lookups() {
   const { openKmod } = await import(join(top, 'dist/src/kmod/kmod.js'));
   const aliases = instances(2000);
   const kmod = openKmod(openSystem({ roots: { modules: root }, release }), { configPaths: [] });
-  const ours = perCall(aliases, (alias) => kmod.lookup(alias).length);
   const libkmod = openLibkmod();
-  if (!libkmod) return report('alias look-up', ours, 'µs', undefined, 'libkmod.so.2 is not here');
-  const theirs = perCall(aliases, libkmod);
-  report('alias look-up in process', ours, 'µs', theirs, 'libkmod');
+  const { ours, theirs } = await inTurns(9, {
+    ours: () => perCall(aliases, (alias) => kmod.lookup(alias).length),
+    ...(libkmod ? { theirs: () => perCall(aliases, libkmod) } : {}),
+  });
+  report('alias look-up in process', ours, 'µs', theirs, libkmod ? 'libkmod' : 'libkmod.so.2 is not here', { target: { ratio: 0.1 } });
 }
 
 /** A dry run and the least that an applet can do, against the bare interpreter and against kmod's. */
 async function startup() {
-  const bare = fastest(process.execPath, ['-e', '0']);
   const dryRun = ['-d', root, '-S', release, '-n', 'xfs'];
-  for (const [name, args] of [['modprobe -n xfs', ['modprobe', ...dryRun]], ['--version', ['--version']]]) {
-    const ours = fastest(process.execPath, [cli, ...args]);
-    report(`start-up: ${name}`, ours, 'ms', bare, 'node -e 0');
-    console.log(`${''.padEnd(34)}${`+${(ours - bare).toFixed(1)} ms`.padStart(12)}  beyond bare Node`);
-    if (name === 'modprobe -n xfs' && real) report(name, ours, 'ms', fastest(real, dryRun), 'kmod');
-  }
+  const { bare, modprobe, version, theirs } = await inTurns(40, {
+    bare: () => timed(process.execPath, ['-e', '0']),
+    modprobe: () => timed(process.execPath, [cli, 'modprobe', ...dryRun]),
+    version: () => timed(process.execPath, [cli, '--version']),
+    ...(real ? { theirs: () => timed(real, dryRun) } : {}),
+  });
+  report('start: modprobe -n xfs', modprobe, 'ms', bare, 'node -e 0');
+  report('start beyond that of Node', beyond(modprobe, bare), 'ms', undefined, 'node -e 0 is taken off', { target: { ours: 10 } });
+  report('modprobe -n xfs', modprobe, 'ms', theirs, real ? 'kmod' : 'kmod is not here');
+  report('start: --version', version, 'ms', bare, 'node -e 0');
 }
 
 /** What every module of the tree needs, asked in one process. Node's own start is not counted. */
@@ -57,8 +81,12 @@ async function depends() {
   const names = readFileSync(join(kernel.modules, 'modules.dep'), 'latin1').split('\n').filter(Boolean)
     .map((line) => line.slice(0, line.indexOf(':')).replace(/^.*\//, '').replace(/\.ko.*$/, ''));
   const args = ['-d', root, '-S', release, '-a', '-D', ...names];
-  const ours = fastest(process.execPath, [cli, 'modprobe', ...args], 10) - fastest(process.execPath, ['-e', '0']);
-  report(`-a -D of ${names.length} modules`, ours, 'ms', real && fastest(real, args, 10), real ? 'kmod' : 'kmod is not here');
+  const { ours, bare, theirs } = await inTurns(12, {
+    ours: () => timed(process.execPath, [cli, 'modprobe', ...args]),
+    bare: () => timed(process.execPath, ['-e', '0']),
+    ...(real ? { theirs: () => timed(real, args) } : {}),
+  });
+  report(`-a -D of ${names.length} modules, beyond Node`, beyond(ours, bare), 'ms', theirs, real ? 'kmod' : 'kmod is not here', { target: { ratio: 3 } });
 }
 
 /** The chain of a device of this machine against the whole tree, in process: rules, configuration and indexes are read anew each time. */
@@ -70,94 +98,84 @@ async function why() {
   const devices = (await enumerate(system)).filter(({ modalias }) => modalias);
   const target = (devices.find(({ modalias }) => modalias.startsWith('pci:')) ?? devices[0])?.devpath;
   if (target === undefined) return console.log('why: no device of this machine has a modalias');
-  let best = Infinity;
-  for (let i = 0; i < 20; i++) {
+  const times = [];
+  for (let round = 0; round < 20; round++) {
     const started = process.cpuUsage();
     const kmod = openKmod(system);
     const { rules } = await loadMachineRules(system, { resolveNames: 'never', defaultDirectory: join(top, 'rules') });
     explain(await openWhy(system, kmod, { rules })(target));
     await kmod.close();
     const { user, system: inKernel } = process.cpuUsage(started);
-    best = Math.min(best, (user + inKernel) / 1000);
+    times.push((user + inKernel) / 1000);
   }
-  report('why of a device, in process', best, 'ms', 50, 'the limit of');
+  report('why of a device, in process', times, 'ms', undefined, 'processor time', { target: { ours: 50 } });
 }
 
 /** depmod and modinfo of whole trees, each beside kmod's. */
 async function depmod() {
   const { benchDepmod } = await import('./bench-depmod.mjs');
   const find = (series) => findKernel({ kernel: series, cacheDirectory: defaultCacheDirectory(), onProgress: console.error });
-  for await (const { name, ours, unit, theirs, whose } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
-    report(name, ours, unit, theirs, whose);
+  for await (const { name, ours, unit, theirs, whose, ...options } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
+    report(name, ours, unit, theirs, whose, options);
   }
 }
 
 /** A bundle of all modules beside mkfs.erofs, and what opening it costs. */
 async function bundle() {
   const { benchBundle } = await import('./bench-bundle.mjs');
-  for await (const { name, ours, unit, theirs, whose } of benchBundle({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
-    report(name, ours, unit, theirs, whose);
+  for await (const { name, ours, unit, theirs, whose, ...options } of benchBundle({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
+    report(name, ours, unit, theirs, whose, options);
   }
 }
 
 /** Parsing the rules of Debian's packages, beside udev's own parser. */
 async function rules() {
   const { benchRules } = await import('./bench-rules.mjs');
-  for (const { name, ours, unit, theirs, whose } of benchRules()) report(name, ours, unit, theirs, whose);
+  for (const { name, ours, unit, theirs, whose, ...options } of await benchRules()) report(name, ours, unit, theirs, whose, options);
 }
 
 /** Bursts of uevents, and the memory of the daemon: ours against Debian's udevd, on this machine's devices. Needs root. */
 async function events() {
   const { benchEvents } = await import('./bench-udev.mjs');
   if (process.getuid?.() !== 0) return console.log('events: only root may write to uevent files');
-  // Of a rate more is better: a ratio above 1 is ours.
-  for (const { name, unit, ours, theirs } of benchEvents()) report(name, ours, unit, theirs, 'udevd');
+  for (const { name, unit, ours, theirs, ...options } of benchEvents()) report(name, ours, unit, theirs, 'udevd', options);
 }
 
 /** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */
 async function vm() {
   const { benchColdplug } = await import('./bench-vm.mjs');
-  for (const { name, ours, theirs } of await benchColdplug(kernel)) report(name, ours, 'ms', theirs, 'udevd');
+  for (const { name, ours, unit, theirs, ...options } of await benchColdplug(kernel)) report(name, ours, unit, theirs, 'udevd', options);
 }
 
-/** @param {string} name @param {number} ours @param {string} unit @param {number | undefined} theirs @param {string} whose */
-function report(name, ours, unit, theirs, whose) {
-  const compared = theirs === undefined ? whose : `${whose} ${theirs.toFixed(2)} ${unit}, ratio ${(ours / theirs).toFixed(3)}`;
-  console.log(`${name.padEnd(34)}${`${ours.toFixed(2)} ${unit}`.padStart(12)}  ${compared}`);
+/** What ours took longer than what is in it, round by round. @param {readonly number[]} ours @param {readonly number[]} within */
+function beyond(ours, within) {
+  return ours.map((time, round) => time - (within[round] ?? NaN));
 }
 
 /**
- * Microseconds a call: the fastest of several rounds over all words.
+ * Microseconds a call, over all words.
  * @param {readonly string[]} words
  * @param {(word: string) => number} call
  */
 function perCall(words, call) {
-  let best = Infinity;
-  for (let round = 0; round < 7; round++) {
-    const started = performance.now();
-    for (const word of words) call(word);
-    best = Math.min(best, ((performance.now() - started) * 1000) / words.length);
-  }
-  return best;
+  const started = performance.now();
+  for (const word of words) call(word);
+  return ((performance.now() - started) * 1000) / words.length;
 }
 
 /**
- * Milliseconds of a command: the fastest of many, since everything else on the machine only adds.
+ * Milliseconds of a command.
  * @param {string} program
  * @param {readonly string[]} args
  */
-function fastest(program, args, runs = 40) {
+function timed(program, args) {
   const env = { ...process.env };
   // Node 20 reads every certificate of this at each start.
   delete env.NODE_EXTRA_CA_CERTS;
-  let best = Infinity;
-  for (let run = 0; run < runs; run++) {
-    const started = performance.now();
-    const { status } = spawnSync(program, args, { stdio: 'ignore', env });
-    if (status !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${status}`);
-    best = Math.min(best, performance.now() - started);
-  }
-  return best;
+  const started = performance.now();
+  const { status } = spawnSync(program, args, { stdio: 'ignore', env });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${status}`);
+  return performance.now() - started;
 }
 
 /** Names that patterns of the tree match, always the same ones. */

@@ -1,6 +1,6 @@
 // Who claims a link below /dev: /run/udev/links/<link>, a directory with a link `priority:node` for each device that wants it.
 
-import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf } from '../errors.ts';
@@ -12,6 +12,8 @@ import { escapeLinkName, normalDevName } from './link-name.ts';
 
 /** Some hundred disks may share a link (by-id of one enclosure); a directory with more is not ours. */
 const CLAIMS_MAX = 1 << 14;
+/** How often others may take the directory away before we give up. */
+const ATTEMPTS = 64;
 
 export type LinkClaim = {
   readonly id: string;
@@ -36,34 +38,63 @@ export interface LinkStack {
  */
 export async function withLinkStack<T>(system: System, link: string, work: (stack: LinkStack) => T): Promise<T> {
   const directory = join(system.roots.run, 'udev/links', escapeLinkName(link));
+  const lock = join(directory, '.lock');
   const native = await system.native();
-  const fd = openLock(directory);
-  try {
-    let errno = native.flock(fd, LOCK_EX | LOCK_NB);
-    // Held for less than a millisecond; on a thread all the same, so that not even a stopped process stops us.
-    if (errno === errnoByName('EAGAIN')) errno = await native.flockWait(fd, LOCK_EX);
-    if (errno !== 0) throw systemError('flock', errno, join(directory, '.lock'));
-    return work(openStack(system, directory));
-  } finally {
-    closeSync(fd);
+  for (let left = ATTEMPTS; left > 0; left--) {
+    const fd = openLock(directory, lock);
+    if (fd === undefined) continue;
+    try {
+      let errno = native.flock(fd, LOCK_EX | LOCK_NB);
+      // Held for less than a millisecond; on a thread all the same, so that not even a stopped process stops us.
+      if (errno === errnoByName('EAGAIN')) errno = await native.flockWait(fd, LOCK_EX);
+      if (errno !== 0) throw systemError('flock', errno, lock);
+      // Whoever had it before may have removed it with the last claim: then it keeps nobody out.
+      if (lstatSync(lock, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) continue;
+      const { stack, mayBeEmpty } = openStack(system, directory);
+      const result = work(stack);
+      if (mayBeEmpty()) removeEmpty(directory, lock);
+      return result;
+    } finally {
+      closeSync(fd);
+    }
   }
+  throw systemError('flock', errnoByName('EAGAIN') ?? 0, lock);
 }
 
-function openLock(directory: string): number {
-  const open = () => openSync(join(directory, '.lock'), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+/** undefined where another process has removed the directory meanwhile. */
+function openLock(directory: string, lock: string): number | undefined {
+  const open = (): number | undefined => {
+    try {
+      return openSync(lock, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      return undefined;
+    }
+  };
+  const fd = open();
+  if (fd !== undefined) return fd;
+  makeDirectory(directory);
+  return open();
+}
+
+/** Every name that a link ever had would stay in /run for ever, and each disk brings some of its own. The lock is held. */
+function removeEmpty(directory: string, lock: string): void {
+  if (readdirSync(directory).some((name) => join(directory, name) !== lock)) return;
+  removeFile(lock);
   try {
-    return open();
+    rmdirSync(directory);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    makeDirectory(directory);
-    return open();
+    // Somebody has made a new lock by now.
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) throw error;
   }
 }
 
-function openStack(system: System, directory: string): LinkStack {
-  return {
+function openStack(system: System, directory: string): { readonly stack: LinkStack; mayBeEmpty(): boolean } {
+  let hasPut = false;
+  const stack: LinkStack = {
     put: ({ id, node, priority }) => {
       const path = join(directory, id);
+      hasPut = true;
       const target = `${priority}:${join(system.roots.dev, node)}`;
       // A claim that stands keeps its time, by which equals are ordered.
       if (readTarget(path) !== target) replaceLink(path, target);
@@ -79,6 +110,7 @@ function openStack(system: System, directory: string): LinkStack {
       return best;
     },
   };
+  return { stack, mayBeEmpty: () => !hasPut };
 }
 
 function readClaim(system: System, directory: string, id: string): (LinkClaim & { readonly time: number }) | undefined {

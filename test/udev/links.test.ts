@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, lutimesSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, lutimesSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -53,6 +53,30 @@ describe('updateLinks', () => {
     expect(target('l')).toBe('sda');
     await set(A, ['kept'], { previous: ['l', 'only/a/b', 'kept'] });
     expect(readdirSync(dev).sort()).toEqual(['.keep', 'block', 'kept']);
+  });
+
+  it('leaves nothing of a link that nobody claims any more', async () => {
+    const { set, root, system } = machine();
+    await set(A, ['disk/by-id/x', 'shared']);
+    await set(B, ['shared']);
+    await set(A, ['disk/by-id/y', 'shared'], { previous: ['disk/by-id/x', 'shared'] });
+    expect(readdirSync(join(root, 'run/udev/links')).sort()).toEqual(['disk\\x2fby-id\\x2fy', 'shared']);
+    await removeLinks(system, A, ['disk/by-id/y', 'shared', 'never/had']);
+    expect(readdirSync(join(root, 'run/udev/links/shared')).sort()).toEqual(['.lock', 'b8:16']);
+    await removeLinks(system, B, ['shared']);
+    expect(readdirSync(join(root, 'run/udev/links'))).toEqual([]);
+  });
+
+  it('takes a new lock where the one that it waited for was removed with the last claim', async () => {
+    const { root, log, native, target } = machine({}, { answers: [{ call: 'flock', errno: 11, times: 1 }] });
+    // Another process gives the link back while we wait.
+    const flockWait = (fd: number, operation: number) => {
+      rmSync(join(root, 'run/udev/links/l'), { recursive: true });
+      return native.flockWait(fd, operation);
+    };
+    await updateLinks(openSystem({ root, log, native: { ...native, flockWait } }), A, { links: ['l'], priority: 0, previous: [] });
+    expect(native.calls.map(({ call }) => call)).toEqual(['flock', 'flockWait', 'flock']);
+    expect([target('l'), readdirSync(join(root, 'run/udev/links/l')).sort()]).toEqual(['sda', ['.lock', 'b8:0']]);
   });
 
   it('lets the latest of several equal claims follow when the best one goes', async () => {
