@@ -87,7 +87,8 @@ async function inside(who) {
     rates.one.push(one.cpu);
     rates.wallOne.push(one.wall);
   }
-  await sleep(4000);
+  // tsudevd gives memory back in two steps, eight seconds after the last event.
+  await sleep(10_000);
   const later = memory(daemon.pid);
   daemon.kill('SIGTERM');
   await new Promise((resolve) => daemon.on('exit', resolve));

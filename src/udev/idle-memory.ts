@@ -6,8 +6,11 @@ import { runInNewContext } from 'node:vm';
 import { messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
 
-/** How long nothing must have happened. One timer a quiet spell, and none afterwards: an idle daemon never wakes. */
-const QUIET_MS = 2000;
+/**
+ * How long nothing must have happened before each collection. V8 gives back its young generation only where little was allocated in five
+ * seconds, so that a second one gets half as much again. These are the timers of a quiet spell, and none afterwards: an idle daemon never wakes.
+ */
+const QUIET_MS = [2000, 6000];
 /** Less than this above what there was after the last time is not worth a collection. */
 const GROWTH_MIN = 8 * 1024 * 1024;
 
@@ -27,22 +30,29 @@ export function openIdleMemory(
   let waiting = false;
   let trimmedTo = 0;
 
-  const trim = async (): Promise<void> => {
-    if (rss() < trimmedTo + GROWTH_MIN) return;
+  const collectAll = async (): Promise<void> => {
     const native = await system.native();
     collect();
     native.trimHeap();
-    trimmedTo = rss();
-    system.log.debug({ code: 'memory', message: `${Math.round(trimmedTo / 1024)} kB after a collection` });
+    system.log.debug({ code: 'memory', message: `${Math.round(rss() / 1024)} kB after a collection` });
+  };
+  /** False when something has happened. */
+  const quiet = async (ms: number): Promise<boolean> => {
+    for (let left = ms; left > 0; left = isBusy ? 0 : quietSince + ms - system.clock.now()) await system.clock.sleep(left, ending.signal);
+    return !isBusy;
   };
   const wait = async (): Promise<void> => {
     waiting = true;
     try {
-      for (let left = QUIET_MS; left > 0; left = isBusy ? 0 : quietSince + QUIET_MS - system.clock.now()) await system.clock.sleep(left, ending.signal);
+      for (const ms of QUIET_MS) {
+        if (!await quiet(ms) || rss() < trimmedTo + GROWTH_MIN) return;
+        await collectAll();
+        quietSince = system.clock.now();
+      }
+      trimmedTo = rss();
     } finally {
       waiting = false;
     }
-    if (!isBusy) await trim();
   };
   return {
     onBusy(busy) {
