@@ -233,7 +233,7 @@ async function sample() {
   const text = readFileSync(`/proc/${daemon}/status`, 'latin1');
   const kB = (name) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1]);
   // Modules and drivers stay loaded, and have records and tags too: those are no devices. A device keeps the tags of old rules, as in udev.
-  const count = (name) => countBelow(`/run/udev/${name}`, (entry, path) => !isElsewhere(entry) && !/\/soak\d$/.test(path));
+  const count = (name) => countBelow(`/run/udev/${name}`, (entry, path) => !isElsewhere(entry) && !/\/soak\d(?:\/|$)/.test(`${path}/${entry}`));
   return {
     rss: kB('VmRSS'), anonymous: kB('RssAnon'), peak: kB('VmHWM'), threads: kB('Threads'), descriptors: list(`/proc/${daemon}/fd`).length, watches: inotifyWatches(),
     data: count('data'), tags: count('tags'), links: count('links'), watch: count('watch'), queue: existsSync('/run/udev/queue'), seqnum: seqnum(), told, status: await status(),

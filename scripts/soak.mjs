@@ -225,9 +225,14 @@ async function restore() {
 
 async function rest(at = 0) {
   await unplugAll();
+  // The same files of rules each time: each is watched.
+  do await newRules(); while (generation % 2 === 1);
   await restore();
   await sleep(REST_MS);
   await take(rests, at, '=');
+  const [{ open: first }, { open: last }] = [rests[0], rests.at(-1)];
+  for (const name of new Set([...Object.keys(first), ...Object.keys(last)])) if (first[name] !== last[name]) say(`descriptors of ${name}: ${first[name] ?? 0}, now ${last[name] ?? 0}`);
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ seed, minutes, problems, samples, rests, log }, undefined, 1));
 }
 
 async function settle(gone = [], when = '') {
