@@ -91,6 +91,7 @@ async function settle({ plugged, controllers, gone = [] }) {
   const began = performance.now();
   let quietSince = Infinity;
   let before = '';
+  let last = [];
   for (;;) {
     const now = performance.now();
     const busy = pending();
@@ -100,10 +101,11 @@ async function settle({ plugged, controllers, gone = [] }) {
       ...gone.filter((place) => placeOf(place, controllers) !== undefined).map((place) => `${JSON.stringify(place)} is still there`),
     ];
     const state = `${seqnum()}`;
+    if (waits.length > 0) last = waits;
     if (waits.length > 0 || state !== before) quietSince = now;
     before = state;
-    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [] };
-    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits };
+    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [], last };
+    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits, last };
     await sleep(POLL_MS);
   }
 }

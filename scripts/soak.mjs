@@ -26,6 +26,8 @@ const REST_EVERY = 5 * MINUTE;
 const REST_MS = 5000;
 const IN_A_ROUND = 6;
 const UNPLUG_MS = 60_000;
+/** --verbose tells what was waited for that long. */
+const SLOW_MS = 10_000;
 const BOOT_MS = 10 * MINUTE;
 /** Without these there is nothing that a USB or SCSI device could appear on. */
 const CONTROLLER_MODULES = ['xhci_pci', 'xhci_hcd', 'usbcore', 'virtio_pci', 'virtio_scsi', 'scsi_mod'];
@@ -249,7 +251,8 @@ async function rest(at = 0) {
 
 async function settle(gone = [], when = '') {
   const plugged = [...bench.plugged.values()].filter(({ id }) => !suspended.has(id));
-  const { ms, waits } = await ask('settle', { plugged, controllers: CONTROLLERS, gone: removed.size > 0 ? [] : gone });
+  const { ms, waits, last } = await ask('settle', { plugged, controllers: CONTROLLERS, gone: removed.size > 0 ? [] : gone });
+  if (ms > SLOW_MS) say(`settled after ${ms} ms, at last: ${last.join('; ')}`);
   for (const wait of waits) problem(`after ${ms} ms ${when}: ${wait}`);
 }
 
