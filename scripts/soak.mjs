@@ -71,6 +71,13 @@ let began = started;
 /** The beginning of a line of the console. */
 let unfinished = '';
 
+// The guest ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    rmSync(directory, { recursive: true, force: true });
+    process.exit(1);
+  });
+}
 let vm;
 try {
   vm = await boot();
@@ -319,7 +326,7 @@ async function boot() {
   const debian = debianRules(directory);
   return bootVm({
     kernel: '6.12', ...soakMachine(directory), ...debian,
-    files: [...debian.files, { source: join(top, 'scripts/soak-guest.mjs'), target: '/app/soak-guest.mjs' }],
+    files: [...debian.files, ...['soak-guest.mjs', 'soak-files.mjs'].map((name) => ({ source: join(top, 'scripts', name), target: `/app/${name}` }))],
     // Nothing but the agent speaks on the console.
     command: 'stty -F /dev/ttyS0 raw -echo; dmesg -n 1; node /app/soak-guest.mjs < /dev/ttyS0 > /dev/ttyS0 2> /tmp/errors; tail -n 20 /tmp/errors > /dev/ttyS0',
     timeoutSeconds: minutes * 60 * 1.5 + 1800,
