@@ -15,6 +15,7 @@ const QUIET_MS = 500;
 const POLL_MS = 100;
 const SETTLE_MS = 120_000;
 const CHECKS = 5;
+const SLOW_MS = 8000;
 
 /** @type {number} */
 let daemon = 0;
@@ -93,6 +94,7 @@ async function settle({ plugged, controllers, gone = [] }) {
   let quietSince = Infinity;
   let before = '';
   let last = [];
+  let slow = [];
   for (;;) {
     const now = performance.now();
     const busy = pending();
@@ -103,10 +105,12 @@ async function settle({ plugged, controllers, gone = [] }) {
     ];
     const state = `${seqnum()}`;
     if (waits.length > 0) last = waits;
+    // What the daemon itself says that it does is worth a line where it takes long.
+    if (waits.length > 0 && now - began > SLOW_MS) slow = (await status()).pending.slice(0, 3).map(({ action, devpath, state, ms, activity }) => `${state} for ${ms} ms: ${action} ${devpath} ${JSON.stringify(activity)}`);
     if (waits.length > 0 || state !== before) quietSince = now;
     before = state;
-    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [], last };
-    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits, last };
+    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [], last: [...last, ...slow] };
+    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits, last: [...last, ...slow] };
     await sleep(POLL_MS);
   }
 }
