@@ -47,8 +47,8 @@ export function benchEvents(udev = unpackedPackage('udev')) {
   const runs = Array.from({ length: RUNS }, () => ({ theirs: runInside(udev, 'theirs'), ours: runInside(udev, 'ours') }));
   const rows = {
     many: [`events of ${DEVICES} devices`, '/cpu-s', { ratio: 1 }], one: ['events of one device', '/cpu-s', { ours: 2000 }],
-    wallMany: [`the same, ${DEVICES} devices, by the clock`, '/s'], wallOne: ['the same, one device, by the clock', '/s'],
-    rss: ['resident after coldplug', 'MB', { ours: 90 }], pss: ['proportional after coldplug', 'MB'], rssLater: ['resident after the bursts, idle', 'MB', { ours: 90 }],
+    wallMany: [`events of ${DEVICES} devices, by the clock`, '/s'], wallOne: ['events of one device, by the clock', '/s'],
+    rss: ['daemon, resident after coldplug', 'MB', { ours: 90 }], pss: ['daemon, proportional after coldplug', 'MB'], rssLater: ['daemon, resident after bursts', 'MB'],
   };
   return Object.entries(rows).map(([key, [name, unit, target]]) => ({
     name, unit, ours: runs.flatMap(({ ours }) => ours[key]), theirs: runs.flatMap(({ theirs }) => theirs[key]), more: unit !== 'MB', ...(target ? { target } : {}),

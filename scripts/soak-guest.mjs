@@ -2,10 +2,11 @@
 // and counts what the daemon holds. Debian's udevadm is the witness of the messages.
 
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { aliasReader, child, countBelow, link, linksBelow, list, readText, walk } from './soak-files.mjs';
 
 const RULES = '/run/udev/rules.d';
 const LOG = '/tmp/tsudevd.log';
@@ -14,6 +15,7 @@ const QUIET_MS = 500;
 const POLL_MS = 100;
 const SETTLE_MS = 120_000;
 const CHECKS = 5;
+const SLOW_MS = 8000;
 
 /** @type {number} */
 let daemon = 0;
@@ -91,6 +93,8 @@ async function settle({ plugged, controllers, gone = [] }) {
   const began = performance.now();
   let quietSince = Infinity;
   let before = '';
+  let last = [];
+  let slow = [];
   for (;;) {
     const now = performance.now();
     const busy = pending();
@@ -100,10 +104,13 @@ async function settle({ plugged, controllers, gone = [] }) {
       ...gone.filter((place) => placeOf(place, controllers) !== undefined).map((place) => `${JSON.stringify(place)} is still there`),
     ];
     const state = `${seqnum()}`;
+    if (waits.length > 0) last = waits;
+    // What the daemon itself says that it does is worth a line where it takes long.
+    if (waits.length > 0 && now - began > SLOW_MS) slow = (await status()).pending.slice(0, 3).map(({ action, devpath, state, ms, activity }) => `${state} for ${ms} ms: ${action} ${devpath} ${JSON.stringify(activity)}`);
     if (waits.length > 0 || state !== before) quietSince = now;
     before = state;
-    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [] };
-    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits };
+    if (now - quietSince >= QUIET_MS) return { ms: Math.round(now - began), waits: [], last: [...last, ...slow] };
+    if (now - began > SETTLE_MS) return { ms: Math.round(now - began), waits, last: [...last, ...slow] };
     await sleep(POLL_MS);
   }
 }
@@ -233,7 +240,7 @@ async function sample() {
   const text = readFileSync(`/proc/${daemon}/status`, 'latin1');
   const kB = (name) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1]);
   // Modules and drivers stay loaded, and have records and tags too: those are no devices. A device keeps the tags of old rules, as in udev.
-  const count = (name) => countBelow(`/run/udev/${name}`, (entry, path) => !isElsewhere(entry) && !/\/soak\d$/.test(path));
+  const count = (name) => countBelow(`/run/udev/${name}`, (entry, path) => !isElsewhere(entry) && !/\/soak\d(?:\/|$)/.test(`${path}/${entry}`));
   return {
     rss: kB('VmRSS'), anonymous: kB('RssAnon'), peak: kB('VmHWM'), threads: kB('Threads'), descriptors: list(`/proc/${daemon}/fd`).length, watches: inotifyWatches(),
     data: count('data'), tags: count('tags'), links: count('links'), watch: count('watch'), queue: existsSync('/run/udev/queue'), seqnum: seqnum(), told, status: await status(),
@@ -341,25 +348,6 @@ function modules() {
   });
 }
 
-/** A reader of modules.alias, which knows the answer to a modalias that it was asked before. */
-function aliasReader(text) {
-  const patterns = text.split('\n').filter((line) => line.startsWith('alias ')).map((line) => line.split(' ').slice(1));
-  const known = new Map();
-  return (modalias) => {
-    let answer = known.get(modalias);
-    if (answer === undefined) {
-      const bus = `${modalias.split(':')[0]}:`;
-      answer = [...new Set(patterns.filter(([pattern = '']) => pattern.startsWith(bus) && glob(pattern).test(modalias)).map(([, module = '']) => module))];
-      known.set(modalias, answer);
-    }
-    return answer;
-  };
-}
-
-function glob(pattern) {
-  return new RegExp(`^${pattern.replaceAll(/[.+^${}()|\\]/g, String.raw`\$&`).replaceAll('*', '.*').replaceAll('?', '.')}$`);
-}
-
 function status() {
   return new Promise((done, failed) => {
     let text = '';
@@ -380,67 +368,6 @@ function newLog() {
   const text = readFileSync(LOG, 'utf8').slice(logRead);
   logRead += text.length;
   return text.split('\n').filter(Boolean);
-}
-
-/** Directories below, without links; what vanishes meanwhile is left out. */
-function walk(directory, visit) {
-  let entries;
-  try {
-    entries = readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if (isGone(error)) return;
-    throw error;
-  }
-  visit(directory, new Set(entries.map(({ name }) => name)));
-  for (const entry of entries) if (entry.isDirectory()) walk(join(directory, entry.name), visit);
-}
-
-function countBelow(directory, counts) {
-  let count = 0;
-  walk(directory, (path, names) => (count += [...names].filter((name) => counts(name, path)).length));
-  return count;
-}
-
-function linksBelow(directory) {
-  const found = [];
-  walk(directory, (path, names) => found.push(...[...names].map((name) => join(path, name))));
-  return found;
-}
-
-function child(directory, pattern) {
-  const name = list(directory).find((entry) => pattern.test(entry));
-  return name === undefined ? undefined : join(directory, name);
-}
-
-function list(directory) {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isGone(error)) return [];
-    throw error;
-  }
-}
-
-function link(path) {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    if (isGone(error)) return '';
-    throw error;
-  }
-}
-
-function readText(path) {
-  try {
-    return statSync(path).isDirectory() ? undefined : readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
-}
-
-function isGone(error) {
-  return ['ENOENT', 'ENODEV', 'ENOTDIR', 'ENXIO', 'EINVAL', 'EIO', 'EACCES'].includes(error.code);
 }
 
 function seqnum() {

@@ -1,9 +1,10 @@
 // npm run soak: an hour of random hotplug in a virtual machine. Devices of all kinds come and go, modules are removed, rules replaced; after
 // each round everything must be as it should, and what the daemon holds must not grow. Writes docs/soak.md.
 //   npm run soak [-- [--minutes N] [--seed S] [--json FILE] [--verbose]]     exit code 1 when anything leaked or was lost
+//   npm run soak -- --from FILE      judges what --json has kept of an earlier run, and writes the document of that
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,12 +13,12 @@ import { ensureBuild, ensureDebianPackages, ensureNodeModules, top } from './set
 import { Bench, CONTROLLERS, DRIVES, KINDS, soakMachine, SUDDEN_BUSES } from './soak-devices.mjs';
 import { formatSample, judge, SAMPLE_HEADING, soakDocument } from './soak-report.mjs';
 
-const { values: options } = parseArgs({ options: { minutes: { type: 'string', default: '60' }, seed: { type: 'string' }, json: { type: 'string' }, verbose: { type: 'boolean' } } });
+const { values: options } = parseArgs({ options: { minutes: { type: 'string', default: '60' }, seed: { type: 'string' }, json: { type: 'string' }, from: { type: 'string' }, verbose: { type: 'boolean' } } });
 const minutes = Number(options.minutes);
 const seed = Number(options.seed ?? Date.now() % 2 ** 31);
 if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error('--minutes wants a number above 0, --seed an integer');
 /** A whole hour is what the document is about. */
-const WRITES_DOCUMENT = minutes >= 60;
+const DOCUMENT_MINUTES = 60;
 const MINUTE = 60_000;
 /** Everything is unplugged and all modules are back: states that can be compared exactly. */
 const REST_EVERY = 5 * MINUTE;
@@ -25,11 +26,17 @@ const REST_EVERY = 5 * MINUTE;
 const REST_MS = 5000;
 const IN_A_ROUND = 6;
 const UNPLUG_MS = 60_000;
+/** --verbose tells what was waited for that long. */
+const SLOW_MS = 10_000;
 const BOOT_MS = 10 * MINUTE;
 /** Without these there is nothing that a USB or SCSI device could appear on. */
 const CONTROLLER_MODULES = ['xhci_pci', 'xhci_hcd', 'usbcore', 'virtio_pci', 'virtio_scsi', 'scsi_mod'];
 const TRIGGERS = [['--action=change'], ['--action=change', '--subsystem-match=block'], ['--action=change', '--subsystem-match=net'], ['--action=add', '--subsystem-match=pci'], ['--type=subsystems', '--action=add']];
 
+if (options.from !== undefined) {
+  finish(JSON.parse(readFileSync(options.from, 'utf8')));
+  process.exit();
+}
 ensureNodeModules();
 ensureBuild();
 const missing = ensureDebianPackages(['kmod', 'busybox-static', 'xz-utils', 'zstd', 'e2fsprogs', 'qemu-system-x86']);
@@ -59,9 +66,18 @@ let suspended = new Set();
 let absent = [];
 let type = (/** @type {Uint8Array} */ _bytes) => {};
 let ended = false;
+/** When each kind had been plugged in once. */
+let began = started;
 /** The beginning of a line of the console. */
 let unfinished = '';
 
+// The guest ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    rmSync(directory, { recursive: true, force: true });
+    process.exit(1);
+  });
+}
 let vm;
 try {
   vm = await boot();
@@ -88,8 +104,8 @@ async function soak() {
     if (!bench.possible().includes(kind) || bench.plugged.size > 4) await unplugAll();
   }
   await rest();
-  const begin = performance.now();
-  const minute = () => (performance.now() - begin) / MINUTE;
+  began = performance.now();
+  const minute = () => (performance.now() - began) / MINUTE;
   let [nextSample, nextRest] = [1, REST_EVERY / MINUTE];
   while (minute() < minutes) {
     await round();
@@ -108,11 +124,16 @@ async function soak() {
   await vm.kill();
   await result;
   const report = { seed, minutes, counts: Object.fromEntries(counts), problems, samples, rests, log, first, last, absent, kinds: Object.keys(KINDS), versions: versions(first.release) };
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(report, undefined, 1));
+  finish(report);
+}
+
+/** @param {import('./soak-report.mjs').Report} report */
+function finish(report) {
   const verdict = judge(report);
-  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ ...report, verdict }, undefined, 1));
   for (const line of verdict.lines) console.log(`${line.ok ? 'ok  ' : 'FAIL'}  ${line.text}`);
-  for (const { at, text } of problems) console.log(`minute ${at.toFixed(1)}: ${text}`);
-  if (WRITES_DOCUMENT) writeFileSync(join(top, 'docs/soak.md'), soakDocument(report, verdict));
+  for (const { at, text } of report.problems) console.log(`minute ${at.toFixed(1)}: ${text}`);
+  if (report.minutes >= DOCUMENT_MINUTES) writeFileSync(join(top, 'docs/soak.md'), soakDocument(report, verdict));
   process.exitCode = verdict.ok ? 0 : 1;
 }
 
@@ -225,14 +246,20 @@ async function restore() {
 
 async function rest(at = 0) {
   await unplugAll();
+  // The same files of rules each time: each is watched.
+  do await newRules(); while (generation % 2 === 1);
   await restore();
   await sleep(REST_MS);
   await take(rests, at, '=');
+  const [{ open: first }, { open: last }] = [rests[0], rests.at(-1)];
+  for (const name of new Set([...Object.keys(first), ...Object.keys(last)])) if (first[name] !== last[name]) say(`descriptors of ${name}: ${first[name] ?? 0}, now ${last[name] ?? 0}`);
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ seed, minutes, problems, samples, rests, log }, undefined, 1));
 }
 
 async function settle(gone = [], when = '') {
   const plugged = [...bench.plugged.values()].filter(({ id }) => !suspended.has(id));
-  const { ms, waits } = await ask('settle', { plugged, controllers: CONTROLLERS, gone: removed.size > 0 ? [] : gone });
+  const { ms, waits, last } = await ask('settle', { plugged, controllers: CONTROLLERS, gone: removed.size > 0 ? [] : gone });
+  if (ms > SLOW_MS) say(`settled after ${ms} ms, at last: ${last.join('; ')}`);
   for (const wait of waits) problem(`after ${ms} ms ${when}: ${wait}`);
 }
 
@@ -252,7 +279,7 @@ async function take(into, at, mark = ' ') {
 }
 
 function problem(text) {
-  problems.push({ at: (performance.now() - started) / MINUTE, text });
+  problems.push({ at: (performance.now() - began) / MINUTE, text });
   say(`PROBLEM ${text}`);
 }
 
@@ -299,7 +326,7 @@ async function boot() {
   const debian = debianRules(directory);
   return bootVm({
     kernel: '6.12', ...soakMachine(directory), ...debian,
-    files: [...debian.files, { source: join(top, 'scripts/soak-guest.mjs'), target: '/app/soak-guest.mjs' }],
+    files: [...debian.files, ...['soak-guest.mjs', 'soak-files.mjs'].map((name) => ({ source: join(top, 'scripts', name), target: `/app/${name}` }))],
     // Nothing but the agent speaks on the console.
     command: 'stty -F /dev/ttyS0 raw -echo; dmesg -n 1; node /app/soak-guest.mjs < /dev/ttyS0 > /dev/ttyS0 2> /tmp/errors; tail -n 20 /tmp/errors > /dev/ttyS0',
     timeoutSeconds: minutes * 60 * 1.5 + 1800,

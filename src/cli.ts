@@ -82,7 +82,9 @@ async function run(argv: readonly string[], called: string): Promise<number> {
     return 0;
   }
   if (word === undefined || (word === 'help' && rest.length === 0) || word === '--help' || word === '-h') {
-    write(word === undefined ? 2 : 1, help());
+    const fd = word === undefined ? 2 : 1;
+    const { helpFor } = await import('./applets/standard-options.ts');
+    write(fd, helpFor(help(), { isTty: { stdout: isTty(fd), stderr: isTty(2) } }));
     return word === undefined ? EXIT_USAGE : 0;
   }
   const named = find(word);

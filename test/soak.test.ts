@@ -10,7 +10,7 @@ const EVENTS = { received: 1100, made: 50, done: 1150, failed: 0, dropped: 0, qu
 
 function sampleAt(at: number, more: Readonly<Record<string, unknown>> = {}) {
   return {
-    at, plugged: 5, removed: 0, rss: 80 * 1024, anonymous: 40 * 1024, peak: 99 * 1024, descriptors: 27, threads: 79, watches: 61, data: 429, tags: 4, links: 39, watch: 6,
+    at, plugged: 5, removed: 0, rss: 80 * 1024, anonymous: 40 * 1024, peak: 99 * 1024, descriptors: 27, open: { 'socket:': 26, '/lib/modules/6.12/modules.dep.bin': 1 }, threads: 79, watches: 61, data: 429, tags: 4, links: 39, watch: 6,
     seqnum: 3000, told: { kernel: 900, udev: 900 }, modules: 75, devices: 429, status: { events: EVENTS, resyncs: 0, latencyMs: { p50: 3, p90: 9, p99: 40, max: 90 } }, ...more,
   };
 }
@@ -39,6 +39,8 @@ describe('the verdict of a soak', () => {
 
   it('names what grew', () => {
     expect(failed({ rests: [sampleAt(0), sampleAt(5, { watches: 62 }), sampleAt(10)] })).toEqual(['inotify watches at rest: 61 62 61']);
+    expect(failed({ rests: [sampleAt(0), sampleAt(5, { descriptors: 28 })] })).toEqual(['descriptors but those of module indexes at rest: 26 27']);
+    expect(failed({ rests: [sampleAt(0), sampleAt(5, { descriptors: 28, open: { 'socket:': 26, '/lib/modules/6.12/modules.dep.bin': 1, '/lib/modules/6.12/modules.alias.bin': 1 } })] })).toEqual([]);
     const growing = (kBperMinute: number) => reportOf().samples.map((sample, minute) => ({ ...sample, rss: sample.rss + minute * kBperMinute }));
     expect(failed({ samples: growing(50) })).toEqual([]);
     expect(failed({ samples: growing(100) })).toEqual(['resident memory: 82.1 MB in the second quarter, 85.1 MB in the last (3.6 %); slope of the second half 5.9 MB an hour (6.9 %)']);

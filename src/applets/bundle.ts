@@ -4,6 +4,7 @@ import { codeOf, FormatError, LimitError, messageOf, UnsupportedError, UsageErro
 import type { Applet, AppletContext } from './applet.ts';
 import { BUNDLE_OPTIONS } from './bundle-options.ts';
 import { openProgress, type Progress } from './progress.ts';
+import { helpFor } from './standard-options.ts';
 
 const PROGRAM = 'tskmod bundle';
 
@@ -67,7 +68,7 @@ export const bundleApplet: Applet = {
   options: BUNDLE_OPTIONS,
   run: async ([command, ...argv], context) => {
     if (command === undefined || ['help', '--help', '-h'].includes(command) || argv.includes('--help') || argv.includes('-h')) {
-      (command === undefined ? context.stderr : context.stdout)(USAGE);
+      (command === undefined ? context.stderr : context.stdout)(helpFor(USAGE, context));
       return command === undefined ? 1 : 0;
     }
     const controller = new AbortController();

@@ -9,6 +9,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { LOG_LEVELS } from './log.ts';
+import { openProgress, type Progress } from './progress.ts';
 import { answersHelp } from './standard-options.ts';
 import { absolutePath } from './typed-path.ts';
 
@@ -43,11 +44,13 @@ export const depmodApplet: Applet = {
     const { options, operands } = getopt(argv, OPTIONS, context.program);
     const given = new Map<string, string[]>();
     for (const { name, value } of options) given.set(name, [...(given.get(name) ?? []), value]);
-    const log = depmodLog(context, given.get('verbose')?.length ?? 0);
+    const progress = openProgress(context.stderr, { enabled: context.isTty.stderr && !given.has('show') && !given.has('verbose') });
+    const log = depmodLog(context, progress, given.get('verbose')?.length ?? 0);
     if (answersHelp(given, DEPMOD_HELP, context)) return 0;
     try {
-      return await runDepmod(given, operands, log, context);
+      return await runDepmod(given, operands, log, progress, context);
     } catch (error) {
+      progress.clear();
       if (!(error instanceof DepmodError)) throw error;
       context.stderr(`${context.program}: FATAL: ${error.message}\n`);
       return 1;
@@ -56,7 +59,7 @@ export const depmodApplet: Applet = {
 };
 
 async function runDepmod(
-  given: ReadonlyMap<string, readonly string[]>, operands: readonly string[], log: Log, context: AppletContext,
+  given: ReadonlyMap<string, readonly string[]>, operands: readonly string[], log: Log, progress: Progress, context: AppletContext,
 ): Promise<number> {
   const last = (name: string) => given.get(name)?.at(-1);
   const [first, ...rest] = operands;
@@ -88,7 +91,8 @@ async function runDepmod(
     print: given.has('show') ? (_, text) => context.stdout(json ? '' : text) : undefined,
     onNeed: given.has('verbose') && !json ? (path, symbol, owner) => context.stdout(`${path} needs "${symbol}": ${owner}\n`) : undefined,
   };
-  const result = await depmod(system, options);
+  const result = await depmod(system, { ...options, onProgress: (line) => progress.show(line) });
+  progress.clear();
   if (json) context.stdout(jsonLine('depmod', { release: system.release, ...result }));
   return result.outcome === 'cycles' ? 1 : 0;
 }
@@ -127,12 +131,12 @@ function jobsOf(text: string | undefined): number | undefined {
 }
 
 /** `PROGRAM: LEVEL: message`. Some messages of depmod are of two lines; other control characters are made visible. */
-function depmodLog(context: AppletContext, verbose: number): Log {
+function depmodLog(context: AppletContext, progress: Progress, verbose: number): Log {
   const limit = Math.min(LOG_LEVELS.indexOf('warn') + (verbose > 0 ? verbose + 1 : 0), LOG_LEVELS.length - 1);
   const at = (level: LogLevel) => ({ message }: LogRecord) => {
     if (LOG_LEVELS.indexOf(level) > limit) return;
     const text = message.split('\n').map((line) => line.replace(/\p{Cc}/gu, '?')).join('\n');
-    context.stderr(`${context.program}: ${LABELS[level]}: ${text}\n`);
+    progress.print(`${context.program}: ${LABELS[level]}: ${text}\n`);
   };
   return { error: at('error'), warn: at('warn'), notice: at('notice'), info: at('info'), debug: at('debug') };
 }

@@ -15,6 +15,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { openProgress } from './progress.ts';
 import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
+import { helpFor } from './standard-options.ts';
 
 const PROGRAM = 'tskmod initramfs';
 const COMPRESSIONS = ['auto', 'gzip', 'xz', 'zstd', 'none'] as const;
@@ -74,7 +75,7 @@ export const initramfsApplet: Applet = {
     try {
       const command = parseInitramfsArguments(argv);
       if (command === 'help') {
-        context.stdout(USAGE);
+        context.stdout(helpFor(USAGE, context));
         return 0;
       }
       const onProgress = (line: string): void => progress.show(line);

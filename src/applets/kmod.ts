@@ -13,6 +13,7 @@ import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { kmodList, lsmod } from './lsmod.ts';
 import { MODULES_OPTION, modulesAt, modulesIn } from './modules-option.ts';
+import { helpFor } from './standard-options.ts';
 
 /** A tool by its name (`modprobe`), or undefined: the table is the command line's. */
 export type FindTool = (name: string) => Subcommand | undefined;
@@ -78,14 +79,14 @@ export function kmodApplet(findTool: FindTool): Applet {
 
 async function run(argv: readonly string[], context: AppletContext, findTool: FindTool): Promise<number> {
   const { options, operands: [command, ...rest] } = getopt(argv, OPTIONS, context.program, { stopAtOperand: true });
-  if (options[0]?.name === 'help') return say(HELP, context);
+  if (options[0]?.name === 'help') return say(helpFor(HELP, context), context);
   if (options[0]?.name === 'version') return say(`tsmodprobe ${VERSION}\n`, context);
   switch (command) {
     case undefined:
       context.stderr('missing command\n');
       break;
     case 'help':
-      return say(HELP, context);
+      return say(helpFor(HELP, context), context);
     default: {
       const own = OWN_COMMANDS.find(({ name }) => name === command);
       if (own) return (await own.load()).run(rest, context);
@@ -106,7 +107,7 @@ function say(text: string, context: AppletContext): number {
 async function staticNodes(argv: readonly string[], context: AppletContext): Promise<number> {
   const { options } = getopt(argv, STATIC_NODES_OPTIONS, 'static-nodes', { stopAtOperand: true });
   const given = new Map(options.map(({ name, value }) => [name, value]));
-  if (given.has('help')) return say(STATIC_NODES_HELP, context);
+  if (given.has('help')) return say(helpFor(STATIC_NODES_HELP, context), context);
   const wanted = given.get('format') ?? 'human';
   const format = STATIC_NODE_FORMATS.find((name) => name === wanted);
   if (format === undefined) {

@@ -33,7 +33,7 @@ export const modprobe: Applet = {
 async function runModprobe(argv: readonly string[], context: AppletContext): Promise<number> {
   const request = parseModprobe(argv, context.env['MODPROBE_OPTIONS'], context.program);
   if (request.task === 'help' || request.task === 'version') {
-    context.stdout(request.task === 'help' ? MODPROBE_HELP : `tsmodprobe ${VERSION}\n`);
+    context.stdout(request.task === 'help' ? (await import('./standard-options.ts')).helpFor(MODPROBE_HELP, context) : `tsmodprobe ${VERSION}\n`);
     return 0;
   }
   if (request.task === 'probe' && !request.dryRun && !request.showDepends) requireRunningKernel(context, 'use --dry-run');

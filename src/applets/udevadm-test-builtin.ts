@@ -10,6 +10,7 @@ import type { Applet, AppletContext } from './applet.ts';
 import { deviceOfArgument } from './device-argument.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { stderrLog } from './log.ts';
+import { helpFor } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'help', short: 'h' },
@@ -40,7 +41,7 @@ async function testBuiltin(argv: readonly string[], context: AppletContext): Pro
   const { options, operands } = getopt(argv, OPTIONS, context.program);
   let action = 'add';
   for (const { name, value } of options) {
-    if (name === 'help') return print(context, HELP);
+    if (name === 'help') return print(context, helpFor(HELP, context));
     if (name === 'version') return print(context, `tsmodprobe ${VERSION}\n`);
     if (value === 'help') return print(context, ACTIONS.map((known) => `${known}\n`).join(''));
     if (!ACTIONS.includes(value)) throw new UsageError(`Invalid action '${value}'`);

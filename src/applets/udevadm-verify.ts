@@ -14,6 +14,7 @@ import { isRuleModuleName, loadRuleModule, nameProblems } from '../udev/rules/ru
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { UDEV_VERSION } from './udevadm.ts';
+import { helpFor } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'help', short: 'h' },
@@ -71,7 +72,7 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   const last = new Map(options.map(({ name, value }) => [name, value]));
   const first = options.find(({ name }) => name === 'help' || name === 'version')?.name;
   if (first !== undefined) {
-    context.stdout(first === 'help' ? HELP : `${UDEV_VERSION}\n`);
+    context.stdout(first === 'help' ? helpFor(HELP, context) : `${UDEV_VERSION}\n`);
     return 0;
   }
   const resolveNames = resolveNamesOf(last.get('resolve-names') ?? 'early');

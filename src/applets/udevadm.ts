@@ -4,6 +4,7 @@ import { editDistance } from '../kmod/nearest.ts';
 import type { Applet, AppletContext, Subcommand } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { withMachine } from './machine-option.ts';
+import { helpFor } from './standard-options.ts';
 
 /** What scripts compare with: the udev whose commands and texts these are. */
 export const UDEV_VERSION = '257';
@@ -52,7 +53,7 @@ async function run(argv: readonly string[], context: AppletContext): Promise<num
   const { options, operands: [verb, ...rest] } = getopt(argv, OPTIONS, context.program, { stopAtOperand: true });
   const first = options.find(({ name }) => name !== 'debug')?.name;
   if (first === 'help' || (first === undefined && verb === 'help')) {
-    context.stdout(help(context.program));
+    context.stdout(helpFor(help(context.program), context));
     return 0;
   }
   if (first === 'version' || (first === undefined && verb === 'version')) {

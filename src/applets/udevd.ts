@@ -23,6 +23,7 @@ import { jsonLine, keepAlive, progressText, statusOf, stay, textOf, workOnce } f
 import type { UdevdKmod, UdevdRun } from './udevd-daemon.ts';
 import { parseUdevdCommand, UDEVD_OPTIONS, udevdHelp } from './udevd-options.ts';
 import type { UdevdCommand } from './udevd-options.ts';
+import { helpFor } from './standard-options.ts';
 
 export const udevdApplet: Applet = {
   name: 'udevd',
@@ -38,7 +39,7 @@ export type KmodFactory = (system: System, options: KmodOptions) => UdevdKmod;
 export async function runUdevd(argv: readonly string[], context: AppletContext, open: KmodFactory = openKmod): Promise<number> {
   const command = parseUdevdCommand(argv, context.program);
   if (command.mode === 'help') {
-    context.stdout(udevdHelp(context.program));
+    context.stdout(helpFor(udevdHelp(context.program), context));
     return 0;
   }
   if (command.mode === 'version') {

@@ -9,6 +9,7 @@ import { guestShell } from '../vm/guest-init.ts';
 import { runVm, type GuestDisk, type GuestFile, type HostShare, type VmOptions, type VmResult } from '../vm/vm.ts';
 import type { Applet, Signal, TerminalInput } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { helpFor } from './standard-options.ts';
 
 /** What this applet prints with, and what ends it. */
 export type VmAppletIo = {
@@ -102,7 +103,7 @@ export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Prom
   try {
     const parsed = parseVmArguments(argv);
     if (parsed === 'help') {
-      io.stdout(USAGE);
+      io.stdout(helpFor(USAGE, { isTty: { stdout: io.isTty, stderr: io.isTty } }));
       return 0;
     }
     const { json, log, shell, options } = parsed;

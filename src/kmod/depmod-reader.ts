@@ -40,21 +40,33 @@ export class DepmodReader {
     while (this.#workers.length < this.#jobs - 1) this.#workers.push(new Worker(file, { argv: [WORKER_APPLET] }));
   }
 
-  /** The records of all modules, in order of the requests. */
-  async read(requests: readonly ModuleRequest[]): Promise<ModuleOutcome[]> {
+  /** The records of all modules, in order of the requests. `onRead` hears about a hundred times how many some thread has begun with. */
+  async read(requests: readonly ModuleRequest[], onRead?: (done: number, total: number) => void): Promise<ModuleOutcome[]> {
     const weight = requests.reduce((sum, { path, size }) => sum + (path.endsWith('.ko') ? size : size * COMPRESSED_WEIGHT), 0);
     const alone = weight <= BYTES_A_THREAD;
     if (!alone) this.warmUp();
     // The largest first, so that no thread is left alone with one at the end.
     const order = [...requests.keys()].sort((a, b) => (requests[b]?.size ?? 0) - (requests[a]?.size ?? 0));
     const outcomes: ModuleOutcome[] = [];
+    const taken = new SharedArrayBuffer(4);
+    const step = Math.ceil(requests.length / 100);
+    let told = 0;
+    const tell = () => {
+      const done = Math.min(Atomics.load(new Int32Array(taken), 0), requests.length);
+      if (done < told + step) return;
+      told = done;
+      onRead?.(done, requests.length);
+    };
     const take = (index: number, outcome: ReadOutcome) => {
       const request = order[index] ?? 0;
       outcomes[request] = 'record' in outcome ? { facts: factsOf(outcome.record, requests[request]?.path ?? '') } : outcome;
     };
-    const job: ReadJob = { kind: 'read', paths: order.map((index) => requests[index]?.path ?? ''), taken: new SharedArrayBuffer(4) };
+    const job: ReadJob = { kind: 'read', paths: order.map((index) => requests[index]?.path ?? ''), taken };
     const others = alone ? [] : this.#workers.map((worker) => ask<ReadAnswer>(worker, job));
-    const [, ...answers] = await Promise.all([readShare(job, this.#system, take), ...others]);
+    const [, ...answers] = await Promise.all([readShare(job, this.#system, (index, outcome) => {
+      take(index, outcome);
+      tell();
+    }), ...others]);
     for (const { indexes, outcomes: theirs } of answers) indexes.forEach((index, i) => take(index, theirs[i] ?? NO_OUTCOME));
     return outcomes;
   }

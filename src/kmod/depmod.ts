@@ -54,6 +54,8 @@ export type DepmodOptions = {
   readonly print?: ((name: string, text: string) => void) | undefined;
   /** Hears which symbol makes a module need another one, by their paths; the first of several symbols. */
   readonly onNeed?: ((path: string, symbol: string, owner: string) => void) | undefined;
+  /** Hears how far the work has come, as a line. */
+  readonly onProgress?: ((line: string) => void) | undefined;
 };
 
 export type DepmodResult = {
@@ -81,7 +83,8 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
       const symbols = new DepmodSymbols(options.symbolPrefix);
       const checks = loadKernelSymbols(symbols, options, system);
       const modules = inOrder(findModules(options, system), options, system);
-      const facts = await loadFacts(modules, reader, cache, system);
+      const facts = await loadFacts(modules, reader, cache, system, (done, total) => options.onProgress?.(`reading modules: ${done} of ${total}`));
+      options.onProgress?.('making indexes');
       const reuse = cache && isPlain(options) ? new Reuse(cache, signaturesOf(modules, facts, layout)) : undefined;
       const stays = (input: OutputInput) => DEPMOD_FILES.every((file) => file.input !== input || reuse?.current.has(file) === true);
       const finish = print ? undefined : reader.format(formatJob(modules, facts, options, reuse));
@@ -242,12 +245,12 @@ function inOrder(modules: ReadonlyMap<string, ModulePath>, { directory, layout }
 
 /** The records of all modules; undefined for one that cannot be read, which is logged. */
 async function loadFacts(
-  modules: readonly ModulePath[], reader: DepmodReader, cache: CacheFile | undefined, system: System,
+  modules: readonly ModulePath[], reader: DepmodReader, cache: CacheFile | undefined, system: System, onRead: (done: number, total: number) => void,
 ): Promise<(ModuleFacts | undefined)[]> {
   const keys = modules.map(keyOf);
   const facts: (ModuleFacts | undefined)[] = keys.map((key) => key && cache?.get(key));
   const missing = [...modules.keys()].filter((index) => facts[index] === undefined);
-  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size ?? 0 })));
+  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size ?? 0 })), onRead);
   missing.forEach((index, i) => {
     const outcome = outcomes[i];
     const path = modules[index]?.path ?? '';

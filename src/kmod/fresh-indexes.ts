@@ -45,14 +45,14 @@ export function kernelLists(sources: readonly ModuleSource[]): KernelLists {
   return { order: order === '' ? undefined : order, builtin: texts('modules.builtin').at(-1), builtinModinfo: texts('modules.builtin.modinfo').at(-1) };
 }
 
-/** Reads modules: files of this machine on all cores, others one by one; `onRead` hears of each of the latter. */
+/** Reads modules: files of this machine on all cores, then others one by one; `onRead` hears how far either has come. */
 export async function readFacts(system: System, modules: readonly PlacedModule[], onRead?: (done: number, total: number) => void): Promise<ReadFacts> {
   const facts = new Map<string, ModuleFacts>();
   const unreadable = new Map<string, { readonly detail: string }>();
   const files = modules.filter(({ isFile }) => isFile);
   const threads = new DepmodReader(system);
   try {
-    const read = await threads.read(files.map(({ path }) => ({ path, size: statSync(path, { throwIfNoEntry: false })?.size ?? 0 })));
+    const read = await threads.read(files.map(({ path }) => ({ path, size: statSync(path, { throwIfNoEntry: false })?.size ?? 0 })), onRead);
     files.forEach(({ name, path }, index) => {
       const outcome = read[index];
       if (outcome && 'facts' in outcome) facts.set(name, outcome.facts);

@@ -209,7 +209,11 @@ function wake(resolvers: readonly (() => void)[]): [] {
   return [];
 }
 
-/** udevd's rules of kinship: devpath, old devpath, device number or interface index, node name. */
+/**
+ * udevd's rules of kinship: devpath, old devpath, device number or interface index, node name. And one more: what has neither number nor
+ * index is known to the database by subsystem and name, and a name that was given back is soon another device's. Its `add` could be done
+ * before the `remove` of the last one, which then forgot the new device.
+ */
 function kinshipOf({ devpath, subsystem, properties }: Uevent): Kinship {
   const devpaths = [devpath];
   const names: string[] = [];
@@ -221,5 +225,6 @@ function kinshipOf({ devpath, subsystem, properties }: Uevent): Kinship {
   if (ifindex !== undefined) names.push(`n${ifindex}`);
   const devname = properties.get('DEVNAME');
   if (devname !== undefined) names.push(`/${devname}`);
+  if (major === undefined && ifindex === undefined) names.push(`+${subsystem}:${devpath.slice(devpath.lastIndexOf('/') + 1)}`);
   return { devpaths, names };
 }

@@ -104,8 +104,9 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
     appendSegment(partial, [...system, ...helper, ...tools, ...modules, ...firmware, init, ...added]);
     const unpacked = statSync(partial).size;
     if (compression !== 'none') {
-      onProgress?.(`compressing ${Math.round(unpacked / 1e6)} MB with ${compression}`);
-      await compressFile(partial, `${partial}.z`, compression, signal);
+      const doing = `compressing ${Math.round(unpacked / 1e6)} MB with ${compression}`;
+      onProgress?.(doing);
+      await compressFile(partial, `${partial}.z`, compression, signal, (done) => onProgress?.(`${doing}: ${Math.floor((done / unpacked) * 100)} %`));
       renameSync(`${partial}.z`, partial);
     }
     // Only root should read what may hold keys; but a boot loader's tools run as root anyway, and QEMU does not.
@@ -130,9 +131,17 @@ function chooseCompression(config: string | undefined): InitramfsCompression | '
   return known.find((compression) => compression === 'gzip' || findTool(compression) !== undefined) ?? 'none';
 }
 
-async function compressFile(from: string, to: string, compression: InitramfsCompression, signal: AbortSignal | undefined): Promise<void> {
+/** `onBytes` hears how many have been read, where the work is ours. */
+async function compressFile(from: string, to: string, compression: InitramfsCompression, signal: AbortSignal | undefined, onBytes: (done: number) => void): Promise<void> {
   if (compression === 'gzip') {
-    await pipeline(createReadStream(from), createGzip({ level: constants.Z_BEST_COMPRESSION }), createWriteStream(to), { signal });
+    let done = 0;
+    const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        onBytes(done += chunk.length);
+        yield chunk;
+      }
+    };
+    await pipeline(createReadStream(from, { highWaterMark: 1 << 20 }), counted, createGzip({ level: constants.Z_BEST_COMPRESSION }), createWriteStream(to), { signal });
     return;
   }
   const tool = requireTool(compression, DEBIAN_PACKAGES[compression] ?? compression);

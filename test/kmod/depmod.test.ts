@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { FormatError } from '../../src/errors.ts';
+import { depmod } from '../../src/kmod/depmod.ts';
 import { CACHE_NAME, formatCache, parseCache } from '../../src/kmod/depmod-cache.ts';
 import { parseDepmodConfig } from '../../src/kmod/depmod-config.ts';
 import { orderModules } from '../../src/kmod/depmod-order.ts';
@@ -15,6 +17,8 @@ import { buildIndex } from '../../src/kmod/index-build.ts';
 import { IndexFile } from '../../src/kmod/index-file.ts';
 import { FactsEncoder, factsOf, type ModuleFacts, textOf } from '../../src/kmod/module-facts.ts';
 import { parseSymvers, parseSystemMap } from '../../src/kmod/symvers.ts';
+import { openSystem } from '../../src/system.ts';
+import { fixtureRoot, recordingLog } from '../fixture-root.ts';
 import { random } from '../random.ts';
 import { buildModule, type ModuleSpec } from './elf-builder.ts';
 
@@ -62,6 +66,17 @@ describe('staysFirst', () => {
 describe('isModuleFile', () => {
   it('knows modules by their extensions', () => {
     expect(['a.ko', 'a.ko.gz', 'a.ko.xz', 'a.ko.zst', '.ko', 'a.ko.bz2', 'ko', 'a.o'].filter(isModuleFile)).toEqual(['a.ko', 'a.ko.gz', 'a.ko.xz', 'a.ko.zst']);
+  });
+});
+
+describe('depmod', () => {
+  it('tells how far it has come', async () => {
+    const release = '6.1';
+    const modules = ['a', 'b', 'c'].map((name) => [`lib/modules/${release}/kernel/${name}.ko`, buildModule({})] as const);
+    const root = fixtureRoot(Object.fromEntries(modules));
+    const lines: string[] = [];
+    const { outcome } = await depmod(openSystem({ root, release, log: recordingLog() }), { directory: join(root, 'lib/modules', release), release, onProgress: (line) => lines.push(line) });
+    expect([outcome, ...lines]).toEqual(['written', 'reading modules: 1 of 3', 'reading modules: 2 of 3', 'reading modules: 3 of 3', 'making indexes']);
   });
 });
 

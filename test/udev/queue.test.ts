@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { openQueue } from '../../src/udev/queue.ts';
 import type { QueueOptions } from '../../src/udev/queue.ts';
 import { parseUeventMessage } from '../../src/udev/uevent.ts';
-import { eventBytes, gate, testClock } from './fakes.ts';
+import { eventBytes, gate, testClock, ueventBytes } from './fakes.ts';
 
 const event = (devpath: string, seqnum = 1) => parseUeventMessage(eventBytes(devpath, 'x:a', { seqnum }));
 
@@ -58,6 +58,22 @@ describe('openQueue', () => {
     gates['/a'].open();
     await queue.idle();
     expect(seen.slice(4)).toEqual(['end /a/b', 'start /a', 'end /a', 'start /a/c', 'end /a/c', 'idle']);
+  });
+
+  it('runs devices that have the same name in the database one after the other, wherever they are', async () => {
+    const gates = { '/hub/wakeup/wakeup36': gate(), '/other/wakeup36': gate() };
+    const { queue, seen } = start({}, gates);
+    const wakeup = (action: string, devpath: string) => parseUeventMessage(ueventBytes({ ACTION: action, DEVPATH: devpath, SUBSYSTEM: 'wakeup', SEQNUM: '1' }));
+    queue.push(wakeup('remove', '/hub/wakeup/wakeup36'));
+    queue.push(wakeup('add', '/acpi/wakeup/wakeup36'));
+    queue.push(wakeup('add', '/acpi/wakeup/wakeup37'));
+    queue.push(event('/other/wakeup36'));
+    await turn();
+    expect(seen).toEqual(['busy', 'start /hub/wakeup/wakeup36', 'start /acpi/wakeup/wakeup37', 'start /other/wakeup36', 'end /acpi/wakeup/wakeup37']);
+    gates['/hub/wakeup/wakeup36'].open();
+    gates['/other/wakeup36'].open();
+    await queue.idle();
+    expect(seen.slice(5)).toEqual(['end /hub/wakeup/wakeup36', 'end /other/wakeup36', 'start /acpi/wakeup/wakeup36', 'end /acpi/wakeup/wakeup36', 'idle']);
   });
 
   it('runs no more at a time than it may', async () => {
