@@ -1,10 +1,14 @@
 // initramfs.conf, and the scripts that an image of another tool gets. What the hooks make with them is booted in test/vm/image-hooks.test.ts.
 
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { externalBuiltins } from '../../src/vm/guest-system.ts';
 import { parseStageConfig, STAGE_DEFAULTS } from '../../src/vm/stage-config.ts';
 import { stageScripts } from '../../src/vm/stage-scripts.ts';
+import { fixtureRoot } from '../fixture-root.ts';
 
 describe('initramfs.conf', () => {
   it('has lists that add up, a release in the name of a bundle, and comments', () => {
@@ -26,6 +30,16 @@ describe('initramfs.conf', () => {
 
   it('has a limit of lines', () => {
     expect(() => parseStageConfig('\n'.repeat(10_001), 'x')).toThrow('x:10000: more than 10000 lines');
+  });
+});
+
+describe('the JavaScript that a Node keeps outside of itself', () => {
+  it('is what libnode names and is there', () => {
+    const root = fixtureRoot({ 'share/lexer.js': '', 'share/other.js': '' });
+    const data = ['text', `${root}/share/lexer.js`, `${root}/share/absent.js`, `see ${root}/share/other.js`, 'relative.js', `${root}/share/lexer.js`, ''].join('\0');
+    for (const name of ['libnode.so.115', 'libuv.so.1']) writeFileSync(join(root, name), data);
+    expect(externalBuiltins(join(root, 'libnode.so.115'))).toEqual([`${root}/share/lexer.js`]);
+    expect(externalBuiltins(join(root, 'libuv.so.1'))).toEqual([]);
   });
 });
 
