@@ -42,6 +42,9 @@ install() {
         mkdir -p "$initdir/${file%/*}"
         cp -p "$staged/image/$file" "$initdir/$file"
     done < <(cd "$staged/image" && find . -type f)
+    # The single executable is Node with the tools behind it, which strip takes for rubbish.
+    # shellcheck disable=SC2034
+    [[ -e $staged/image/usr/lib/tsmodprobe/tskmod.cjs ]] || do_strip=no
     rm -rf -- "$staged"
     # dracut makes the indexes of what is left, which is nothing.
     find "$initdir/lib/modules/$kernel/" -name '*.ko*' -exec rm -f {} + 2> /dev/null
