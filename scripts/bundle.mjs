@@ -10,7 +10,9 @@ import { createHash } from 'node:crypto';
 
 import { build, transform } from 'esbuild';
 
-const TARGET = 'node20.19';
+/** That of `engines` in package.json. */
+const OLDEST = [20, 19];
+const TARGET = `node${OLDEST.join('.')}`;
 const COMMON_JS = { format: 'cjs', platform: 'node', target: TARGET, minify: true, supported: { 'dynamic-import': false } };
 
 /** The code cache begins with a line of this length that says what it was made of and for whom; V8 wants what follows aligned. */
@@ -110,6 +112,11 @@ function assemble(start, lazy) {
   const table = `/*${id}*/{${places.join(',')}}`;
   const executable = `#!/usr/bin/env node
 "use strict";
+const [major, minor] = process.versions.node.split(".");
+if (major < ${OLDEST[0]} || (major == ${OLDEST[0]} && minor < ${OLDEST[1]})) {
+  require("node:fs").writeSync(2, "tskmod: Node " + process.versions.node + " is too old: ${OLDEST.join('.')} or newer is needed (packaging/README.md of the package says how to get it)\\n");
+  process.exit(1);
+}
 const fs = process.getBuiltinModule("node:fs");
 const vm = process.getBuiltinModule("node:vm");
 const importMeta = { get url() { return require("node:url").pathToFileURL(__filename).href; }, load: (url) => import(url) };

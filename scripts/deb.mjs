@@ -38,12 +38,17 @@ function make(root) {
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
   for (const [name, file] of Object.entries(manifest.bin)) symlinkSync(relative('usr/bin', join(HOME, file)), join(root, 'usr/bin', name));
   put(root, 'usr/lib/systemd/system/tsudevd.service', readFileSync(join(top, 'packaging/systemd/tsudevd.service')));
+  // Both do nothing until there is an /etc/tsmodprobe/initramfs.conf.
+  put(root, 'usr/share/initramfs-tools/hooks/tsmodprobe', readFileSync(join(top, 'packaging/initramfs-tools/hooks/tsmodprobe')));
+  chmodSync(join(root, 'usr/share/initramfs-tools/hooks/tsmodprobe'), 0o755);
+  cpSync(join(top, 'packaging/dracut'), join(root, 'usr/lib/dracut/modules.d'), { recursive: true });
   for (const page of readdirSync(join(top, 'dist/man'))) put(root, `usr/share/man/man${page.slice(-1)}/${page}.gz`, gzipSync(readFileSync(join(top, 'dist/man', page)), { level: 9 }));
   putCompletions(root);
   const documents = 'usr/share/doc/tsmodprobe';
   put(root, `${documents}/copyright`, readFileSync(join(top, 'LICENSE')));
   put(root, `${documents}/changelog.gz`, gzipSync(readFileSync(join(top, 'CHANGELOG.md')), { level: 9 }));
-  cpSync(join(top, 'packaging'), join(root, documents, 'packaging'), { recursive: true });
+  // Small containers leave documents out (path-exclude of dpkg): the files are npm's, the documents have a link.
+  symlinkSync(relative(documents, join(HOME, 'packaging')), join(root, documents, 'packaging'));
   const files = readdirSync(root, { recursive: true, withFileTypes: true });
   for (const entry of files) if (!entry.isSymbolicLink()) setMode(join(entry.parentPath, entry.name), entry.isDirectory());
   writeControl(root, files.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)));

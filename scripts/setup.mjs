@@ -2,11 +2,17 @@
 // Plain JavaScript without dependencies: it runs before npm ci.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const top = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const oldest = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')).engines.node.replace('>=', '');
+if (process.versions.node.localeCompare(oldest, undefined, { numeric: true }) < 0) {
+  console.error(`setup: Node ${process.versions.node} is too old: ${oldest} or newer is needed (packaging/README.md says how to get it)`);
+  process.exit(1);
+}
 
 /** Runs `npm ci` where node_modules is missing or older than the lock file. `npm ci` builds too. */
 export function ensureNodeModules() {

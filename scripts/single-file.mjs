@@ -89,7 +89,9 @@ function unpacked() {
   // Only root writes to /run; elsewhere the directory has to be ours, and nobody else's to write to.
   const places = uid === 0 ? ["/run/tsmodprobe", "/dev/shm/tsmodprobe", "/tmp/tsmodprobe"] : [(process.env.XDG_RUNTIME_DIR || "/tmp") + "/tsmodprobe-" + uid, "/tmp/tsmodprobe-" + uid];
   const reasons = [];
-  for (const place of places) {
+  // The FFI cannot be loaded from such a mount, and Debian's /run is one. As a last resort it does for what needs no FFI.
+  const mounts = mountsOf();
+  for (const place of [...places.filter((path) => !isNoexec(mounts, path)), ...places.filter((path) => isNoexec(mounts, path))]) {
     const target = place + "/${build}";
     try {
       claim(place, uid);
@@ -115,6 +117,26 @@ function unpacked() {
   }
   fs.writeSync(2, path.basename(process.argv0) + ": nowhere to unpack to (" + reasons.join("; ") + ")\\n");
   process.exit(1);
+}
+
+/** Mount points with their options. Where /proc is not there, none. */
+function mountsOf() {
+  try {
+    return fs.readFileSync("/proc/self/mounts", "latin1").split("\\n").map((line) => line.split(" "));
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return [];
+  }
+}
+
+/** The last mount of the longest point that the path is below. */
+function isNoexec(mounts, place) {
+  let best = ["", "", "", ""];
+  for (const mount of mounts) {
+    const point = mount[1];
+    if (point && point.length >= best[1].length && (place + "/").startsWith(point === "/" ? point : point + "/")) best = mount;
+  }
+  return best[3].split(",").includes("noexec");
 }
 
 /** Makes the directory where it is missing, and throws where it is not only ours to write to. */

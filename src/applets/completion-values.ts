@@ -146,7 +146,7 @@ const OPERANDS: Readonly<Record<string, (operands: readonly string[], typed: Typ
   check: () => FILE,
   diff: () => FILE,
   helper: ([word]) => (word === undefined ? { words: ['install', 'remove', 'status'] } : NOTHING),
-  initramfs: ([word]) => (word === undefined ? { words: ['create'] } : NOTHING),
+  initramfs: ([word, directory]) => (word === undefined ? { words: ['create', 'stage'] } : word === 'stage' && directory === undefined ? DIRECTORY : NOTHING),
   completion: ([word]) => (word === undefined ? { words: ['bash', 'zsh', 'fish'] } : NOTHING),
   vm: () => FILE,
   info: () => DEVICE,

@@ -1,9 +1,9 @@
 // tskmod initramfs: makes the file that a kernel boots with, of selected modules, our tools, busybox and an /init.
 
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
-import { codeOf, messageOf, UnsupportedError, UsageError } from '../errors.ts';
+import { codeOf, FormatError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -14,6 +14,7 @@ import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { openProgress } from './progress.ts';
+import { placeOfModules, runStage } from './initramfs-stage.ts';
 import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
 import { helpFor } from './standard-options.ts';
 
@@ -21,9 +22,16 @@ const PROGRAM = 'tskmod initramfs';
 const COMPRESSIONS = ['auto', 'gzip', 'xz', 'zstd', 'none'] as const;
 
 const USAGE = `usage: tskmod initramfs create [OPTION]... -o FILE
-Writes an initramfs with an /init that loads the drivers of the machine, finds the root file system
-and switches to it, or stays as a small Linux in RAM. The same input gives the same bytes.
+       tskmod initramfs stage [OPTION]... DIRECTORY
+create writes an initramfs with an /init that loads the drivers of the machine, finds the root file
+system and switches to it, or stays as a small Linux in RAM. The same input gives the same bytes.
+stage fills DIRECTORY with what an initramfs of another tool gets from us, for the hooks of
+packaging/: Node, our tools, and a bundle of the modules; of the options below it takes --release,
+--modules, --select, --machine and --json, and
 
+      --config FILE          instead of /etc/tsmodprobe/initramfs.conf, which need not be there
+
+create:
   -o, --output FILE      where to; an old file stays whole until the new one is
   -S, --release R        the kernel release; this machine's when absent
       --kernel WHAT      6.12, 6.1: a Debian package, fetched once; or a vmlinuz: gives release, modules
@@ -50,7 +58,7 @@ Exit codes: 0 written, 1 not.
 const OPTIONS: readonly OptionSpec[] = [
   { long: 'output', short: 'o', argument: 'required' }, { long: 'release', short: 'S', argument: 'required' },
   ...SELECT_OPTIONS,
-  ...['kernel', 'modules', 'root', 'add', 'hooks', 'init', 'node', 'compress'].map((long) => ({ long, argument: 'required' as const })),
+  ...['kernel', 'modules', 'root', 'add', 'hooks', 'init', 'node', 'compress', 'config'].map((long) => ({ long, argument: 'required' as const })),
   { long: 'no-node' }, { long: 'json' }, { long: 'help', short: 'h' },
 ];
 
@@ -73,12 +81,19 @@ export const initramfsApplet: Applet = {
     const restore = context.signals({ SIGINT: () => controller.abort(), SIGTERM: () => controller.abort(), SIGHUP: () => controller.abort() });
     const progress = openProgress(context.stderr, { enabled: context.isTty.stderr });
     try {
+      const onProgress = (line: string): void => progress.show(line);
+      const words = getopt(argv, OPTIONS, PROGRAM);
+      if (words.operands[0] === 'stage' && !words.options.some(({ name }) => name === 'help')) {
+        const text = await runStage(argv, context, onProgress, controller.signal);
+        progress.clear();
+        context.stdout(text);
+        return 0;
+      }
       const command = parseInitramfsArguments(argv);
       if (command === 'help') {
         context.stdout(helpFor(USAGE, context));
         return 0;
       }
-      const onProgress = (line: string): void => progress.show(line);
       const options = await completed(command, context, onProgress, controller.signal);
       const report = await createBootInitramfs(command.output, options);
       progress.clear();
@@ -90,7 +105,7 @@ export const initramfsApplet: Applet = {
         context.stderr(`${PROGRAM}: interrupted; nothing was written\n`);
         return 1;
       }
-      if (!(error instanceof UsageError || error instanceof UnsupportedError || codeOf(error) !== undefined)) throw error;
+      if (!(error instanceof UsageError || error instanceof UnsupportedError || error instanceof ParseError || error instanceof FormatError || codeOf(error) !== undefined)) throw error;
       const message = messageOf(error);
       context.stderr(`${message.startsWith(PROGRAM) ? '' : `${PROGRAM}: `}${message}\n`);
       return 1;
@@ -106,9 +121,10 @@ export function parseInitramfsArguments(argv: readonly string[]): Command | 'hel
   const all = (name: string): string[] => options.filter((option) => option.name === name).map((option) => option.value);
   const last = (name: string): string | undefined => all(name).at(-1);
   if (last('help') !== undefined) return 'help';
-  if (operands.length !== 1 || operands[0] !== 'create') throw new UsageError(`${operands[0] === undefined ? 'what to do' : operands.join(' ')}: there is create. See ${PROGRAM} --help`);
+  if (operands.length !== 1 || operands[0] !== 'create') throw new UsageError(`${operands[0] === undefined ? 'what to do' : operands.join(' ')}: there are create and stage. See ${PROGRAM} --help`);
   const output = last('output');
   if (output === undefined) throw new UsageError('where to? Name a file with -o');
+  if (last('config') !== undefined) throw new UsageError(`--config ${last('config')}: only stage takes it`);
   const compress = last('compress') ?? 'auto';
   const compression = COMPRESSIONS.find((name) => name === compress);
   if (compression === undefined) throw new UsageError(`--compress ${compress}: there are ${COMPRESSIONS.join(', ')}`);
@@ -130,9 +146,7 @@ async function completed(command: Command, context: AppletContext, onProgress: (
   if (command.kernel === undefined) {
     const system = context.openSystem(command.release === undefined ? {} : { release: command.release });
     const { release } = system;
-    const beside = ['lib/modules', 'usr/lib/modules'].map((place) => join(system.roots.modules || '/', place, release));
-    const modules = existing(command.modules) ?? beside.find((directory) => existsSync(directory));
-    if (modules === undefined) throw new UsageError(`no modules of ${release} in ${beside.join(' or ')}: name them with --modules or --kernel`);
+    const modules = placeOfModules(system, command.modules);
     return { ...plain, release, modules, config: readKernelConfig({ release, modules }), onProgress, signal };
   }
   const cacheDirectory = defaultCacheDirectory();

@@ -1,7 +1,7 @@
 // What every initramfs of ours begins with: busybox, a shell, and Node with its libraries and our bundle.
 
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 import { UnsupportedError } from '../errors.ts';
 import {
@@ -13,7 +13,7 @@ import { requireTool, runTool } from './host-tool.ts';
 import { findBundle, findKoffi, findRules } from './own-files.ts';
 
 export type NodeRuntime = {
-  /** Node and its libraries. */
+  /** Node, its libraries, and what those read. */
   readonly node: readonly GuestEntry[];
   /** Our CLI, its FFI, our rules, and links to them in /bin; empty where the bundle is not built or not wanted. */
   readonly bundle: readonly GuestEntry[];
@@ -32,7 +32,7 @@ export async function nodeRuntime(node: string, bundle: string | false | undefin
   const libraries = await sharedLibraries(node, signal);
   const directories = libraryPath(libraries);
   return {
-    node: [fileEntry(node, GUEST_NODE), ...[...libraries, ...openedBeside(libraries)].map((library) => fileEntry(library, library))],
+    node: [fileEntry(node, GUEST_NODE), ...[...libraries, ...openedBeside(libraries), ...libraries.flatMap(externalBuiltins)].map((file) => fileEntry(file, file))],
     bundle: bundleEntries(bundle, directories, libraries),
     libraryPath: directories,
   };
@@ -82,6 +82,16 @@ function bundleEntries(bundle: string | false | undefined, directories: readonly
     ...WRAPPER_LINKS.filter((name) => name !== 'modprobe').map((name) => linkEntry(`/app/${name}`, 'modprobe')),
     ...WRAPPER_LINKS.map((name) => linkEntry(`/bin/${name}`, `../app/${name}`)),
   ];
+}
+
+/**
+ * Files that Node reads before its first line: Debian's libnode has some of its own JavaScript in /usr/share/nodejs (--shared-builtin-*-path at
+ * its build), and says where in its data. None of other libraries.
+ */
+export function externalBuiltins(library: string): string[] {
+  if (!basename(library).startsWith('libnode.so')) return [];
+  const found = readFileSync(library).toString('latin1').matchAll(/\0(\/[\w@+./-]{1,255}\.js)(?=\0)/g);
+  return [...new Set([...found].map(([, path = '']) => path))].filter((path) => existsSync(path)).sort();
 }
 
 /** What our FFI opens by itself, where it is installed: libblkid tells what is on a disk; Node before 22.15 has no zstd of its own. */

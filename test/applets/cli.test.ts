@@ -37,6 +37,12 @@ describe('dist/tskmod.cjs', () => {
     expect(run(executable, ['nosuch'])).toEqual({ status: 1, stdout: '', stderr: expect.stringMatching(/^tskmod: no such applet: 'nosuch'\nUsage: tskmod /) });
   });
 
+  it.each([['18.20.8', 1], ['20.18.3', 1], ['20.19.0', 0], ['24.0.0', 0]])('with Node %s ends with %i', (node, expected) => {
+    const pretend = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'${node}'}})`;
+    const { status, stderr } = run(executable, ['--version'], ['--import', pretend]);
+    expect([status, stderr]).toEqual([expected, expected === 0 ? '' : `tskmod: Node ${node} is too old: 20.19 or newer is needed (packaging/README.md of the package says how to get it)\n`]);
+  });
+
   it('tells a pipe that closed early from success, and prints no stack', () => {
     const { status, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${executable}" udevd --dry-run ${EXAMPLE.map((word) => `"${word}"`).join(' ')} | true`], { encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -23,12 +23,17 @@ describe('parseInitramfsArguments', () => {
 
 describe('tskmod initramfs', () => {
   it.each([
-    [[], 'what to do: there is create. See tskmod initramfs --help'],
-    [['list', '-o', 'x'], 'list: there is create. See tskmod initramfs --help'],
+    [[], 'what to do: there are create and stage. See tskmod initramfs --help'],
+    [['list', '-o', 'x'], 'list: there are create and stage. See tskmod initramfs --help'],
     [['create'], 'where to? Name a file with -o'],
     [['create', '-o', 'x', '--compress', 'lz4'], '--compress lz4: there are auto, gzip, xz, zstd, none'],
     [['create', '-o', 'x', '--root', 'sda1'], '--root sda1: not LABEL=, UUID=, PARTUUID=, PARTLABEL=, ID=, a path below /dev, or none'],
     [['create', '-o', 'x', '--machine', '/nonexistent'], '--machine /nonexistent: no sys below it'],
+    [['create', '-o', 'x', '--config', '/x'], '--config /x: only stage takes it'],
+    [['stage'], 'stage: name one directory, which is made'],
+    [['stage', 'a', 'b'], 'stage: name one directory, which is made'],
+    [['stage', '--modules', '/nonexistent', 'x'], '--modules /nonexistent: no such file or directory'],
+    [['stage', '--modules', '/', '--select', 'x', '/'], '/ is not empty'],
     [['create', '-o', 'x', '--modules', '/nonexistent'], '--modules /nonexistent: no such file or directory'],
   ])('refuses %j', async (argv, message) => {
     expect(await runApplet(initramfsApplet, argv, { root: '/' })).toEqual({ status: 1, stdout: '', stderr: `tskmod initramfs: ${message}\n` });

@@ -57,6 +57,11 @@ describe.skipIf(reason !== undefined)(`the Debian package${reason === undefined 
     expect(readFileSync(join(root, 'usr/share/bash-completion/completions/tsudevadm'), 'utf8')).toContain('complete -F _tskmod tskmod ');
     expect(readFileSync(join(root, 'usr/share/fish/vendor_completions.d/tsmodprobe.fish'), 'utf8')).toContain("complete -c $name -f -a '(__tskmod)'");
     expect(readFileSync(join(root, 'usr/share/zsh/vendor-completions/_tskmod'), 'utf8')).toMatch(/^#compdef tskmod /);
+    // Hooks that wait for a configuration; the link that small containers leave out; nothing that is active.
+    expect(spawnSync(join(root, 'usr/share/initramfs-tools/hooks/tsmodprobe'), [], { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(run('bash', ['-c', '. "$0"; check; echo $?', join(root, 'usr/lib/dracut/modules.d/99tsmodprobe/module-setup.sh')])).toBe('255\n');
+    expect(readFileSync(join(root, 'usr/share/doc/tsmodprobe/packaging/README.md'), 'utf8')).toContain('# Installing');
+    expect(existsSync(join(root, 'etc')) || existsSync(join(root, 'usr/lib/tmpfiles.d')) || existsSync(join(root, 'usr/lib/sysctl.d'))).toBe(false);
     const home = join(root, 'usr/lib/node_modules/tsmodprobe');
     // With the FFI.
     expect(run(process.execPath, ['--input-type=module', '-e', `

@@ -27,8 +27,8 @@ beforeAll(() => {
 afterAll(() => rmSync(consumer, { recursive: true, force: true }));
 
 describe('npm pack', () => {
-  it('takes the build, the rules, the documents and the examples, and nothing of development', () => {
-    const kinds = /^(dist\/(src|native-bindings)\/.*\.(js|d\.ts)|dist\/tskmod\.(cjs|parts|cache\/[\w.-]+)|dist\/tskmod-helper|dist\/man\/[\w.-]+\.\d|rules\/.*|docs\/(man\/)?[\w.-]+\.(md|svg)|examples\/.*\.mjs|[A-Z]+\.md|LICENSE|package\.json)$/;
+  it('takes the build, the rules, the documents, the examples and packaging, and nothing of development', () => {
+    const kinds = /^(dist\/(src|native-bindings)\/.*\.(js|d\.ts)|dist\/tskmod\.(cjs|parts|cache\/[\w.-]+)|dist\/tskmod-helper|dist\/man\/[\w.-]+\.\d|rules\/.*|docs\/(man\/)?[\w.-]+\.(md|svg)|packaging\/.*|examples\/.*\.mjs|[A-Z]+\.md|LICENSE|package\.json)$/;
     expect(packed.files.map(({ path }) => path).filter((path) => !kinds.test(path))).toEqual([]);
     expect(packed.files.filter(({ path }) => path.startsWith('dist/src/index.')).map(({ path }) => path)).toEqual(['dist/src/index.d.ts', 'dist/src/index.js']);
     expect(packed.files.find(({ path }) => path === 'dist/tskmod.cjs')?.mode.toString(8)).toBe('755');

@@ -70,6 +70,13 @@ describe.skipIf(!isRoot)(`the single executable${isRoot ? '' : ' (only root writ
     expect([status, stderr.replace(/^tsinsmod/, 'insmod')]).toEqual([1, cli('insmod', [file]).stderr]);
   });
 
+  it('calls it also where /run may hold no programs, as on Debian', () => {
+    // The new /run hides the other one; /dev/shm is not this machine's either.
+    const script = 'mount -t tmpfs -o noexec,nosuid,nodev tmpfs /run && mount -t tmpfs tmpfs /dev/shm && "$0" probe /dev/null; ls -d /run/tsmodprobe /dev/shm/tsmodprobe 2> /dev/null; true';
+    const { status, stdout, stderr } = result('unshare', ['-m', 'sh', '-c', script, join(directory, 'tskmod')], {});
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '/dev/shm/tsmodprobe\n', stderr: cli('probe', ['/dev/null']).stderr });
+  });
+
   it('unpacks once', () => {
     const made = unpacked(PLACE).filter((name) => !before.includes(name));
     expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/)]);
