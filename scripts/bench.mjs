@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|rules|events|vm]...
+//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|rules|events|vm|helper]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm };
+const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm, helper };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -118,6 +118,12 @@ async function events() {
 async function vm() {
   const { benchColdplug } = await import('./bench-vm.mjs');
   for (const { name, ours, theirs } of await benchColdplug(kernel)) report(name, ours, 'ms', theirs, 'udevd');
+}
+
+/** What the kernel asks for: through our helper and daemon, and through kmod's modprobe, in one guest. */
+async function helper() {
+  const { benchHelper } = await import('./bench-helper.mjs');
+  for (const { name, ours, unit, theirs, whose } of await benchHelper(kernel)) report(name, ours, unit, theirs, whose);
 }
 
 /** @param {string} name @param {number} ours @param {string} unit @param {number | undefined} theirs @param {string} whose */
