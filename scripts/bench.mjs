@@ -26,7 +26,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const { values: { output }, positionals: wanted } = parseArgs({ options: { output: { type: 'string' } }, allowPositionals: true });
-const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm };
+const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm, helper };
 const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
 if (unknown.length > 0) throw new Error(`no bench ${unknown.join(', ')}: there are ${Object.keys(benches).join(', ')}`);
 const machine = machineLines(release);
@@ -145,6 +145,12 @@ async function events() {
 async function vm() {
   const { benchColdplug } = await import('./bench-vm.mjs');
   for (const { name, ours, unit, theirs, ...options } of await benchColdplug(kernel)) report(name, ours, unit, theirs, 'udevd', options);
+}
+
+/** What the kernel asks for: through our helper and daemon, and through kmod's modprobe, in one guest. */
+async function helper() {
+  const { benchHelper } = await import('./bench-helper.mjs');
+  for (const { name, ours, unit, theirs, whose, ...options } of await benchHelper(kernel)) report(name, ours, unit, theirs, whose, options);
 }
 
 /** What ours took longer than what is in it, round by round. @param {readonly number[]} ours @param {readonly number[]} within */

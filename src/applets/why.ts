@@ -38,7 +38,8 @@ tsudevd (for root), else by the kernel's log.
       --dot, --svg       a graph: for Graphviz, or as a picture
       --machine FILE     a recording (tskmod record) in place of this machine
       --root DIR         look at the machine below DIR
-  -S, --set-version RELEASE  modules of this kernel
+  -S, --set-version RELEASE  modules of this kernel; of another one than runs,
+                         without journal and log
       --modules PATH     modules there: a directory or one file; may be repeated
   -V, --version
   -h, --help

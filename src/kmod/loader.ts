@@ -8,6 +8,7 @@ import type { InsertTimes } from './insert.ts';
 import { KmsgTail } from './kmsg.ts';
 import type { LiveModules } from './live.ts';
 import type { ModuleSource } from './module-source.ts';
+import { Places } from './places.ts';
 import type { GoalResult, ModuleLoad, ProbeGoal, ProbePlan, ProbeResult, ProbeStep } from './probe.ts';
 import { finishedGoal, inUseFailure, settledGoal } from './rehearsal.ts';
 
@@ -36,7 +37,8 @@ export type ExecuteOptions = {
   readonly waitMs?: number | undefined;
   /**
    * The kernel waits for this, perhaps in the init of a module that we are loading. Then it takes no place of `jobs`, which that module
-   * and its like may hold, and does not wait for ever for a module that is coming already: it may be the one that waits for us.
+   * and its like may hold, but one of as many others, and none where nothing comes free; and it does not wait for ever for a module that
+   * is coming already: it may be the one that waits for us.
    */
   readonly forKernel?: boolean;
   /** Called for each step that is about to be taken, in the order of the plan. */
@@ -50,10 +52,9 @@ export class Loader {
   readonly #system: System;
   readonly #source: ModuleSource;
   readonly #live: LiveModules;
-  readonly #jobs: number;
+  readonly #places: Places;
+  readonly #kernelPlaces: Places;
   readonly #inFlight = new Map<string, Promise<Attempt>>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
   #kmsg: Promise<KmsgTail | undefined> | undefined;
   #kernelFormat: Compression | undefined | 'unread' = 'unread';
 
@@ -61,7 +62,8 @@ export class Loader {
     this.#system = system;
     this.#source = source;
     this.#live = live;
-    this.#jobs = jobs;
+    this.#places = new Places(jobs);
+    this.#kernelPlaces = new Places(jobs, system.clock);
   }
 
   /** Never rejects for a step that fails: the result says so. */
@@ -116,17 +118,21 @@ export class Loader {
   async #insertNow(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     if (options.forKernel) return this.#insertForKernel(step, options);
     const asked = this.#system.clock.now();
-    await this.#takeThread();
+    await this.#places.take();
     try {
       return await this.#insertTimed(step, options, asked);
     } finally {
-      this.#releaseThread();
+      this.#places.release();
     }
   }
 
-  /** Bounded by the kernel, which has at most fifty requests at a time, and by the threads of the pool. */
+  /**
+   * The kernel has at most fifty requests at a time, and the pool has threads for all of them. But so many inits at once keep the event
+   * loop from its work, and the next to ask from an answer.
+   */
   async #insertForKernel(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
     const asked = this.#system.clock.now();
+    await this.#kernelPlaces.take();
     try {
       // finit_module would wait for a module that another process is loading, and hold a thread for as long.
       const end = this.#system.clock.now() + LOOP_MS;
@@ -138,6 +144,8 @@ export class Loader {
       return await this.#insertTimed(step, options, asked);
     } catch (error) {
       return { outcome: 'failed', failure: failureOf(error, step.path) };
+    } finally {
+      this.#kernelPlaces.release();
     }
   }
 
@@ -231,19 +239,7 @@ export class Loader {
   /** With several loads under way, only lines that name the module are surely about it. */
   #linesAbout(module: string, lines: readonly string[]): readonly string[] {
     const own = lines.filter((line) => line.replaceAll('-', '_').includes(module));
-    return own.length > 0 || this.#running > 1 ? own : lines;
-  }
-
-  async #takeThread(): Promise<void> {
-    if (this.#running >= this.#jobs) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running++;
-  }
-
-  /** Hands the place to the next in line, if any. */
-  #releaseThread(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#running--;
+    return own.length > 0 || this.#places.taken + this.#kernelPlaces.taken > 1 ? own : lines;
   }
 
   /** What a step took by itself; the time it waited for its turn is not its own. */

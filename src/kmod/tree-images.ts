@@ -118,6 +118,12 @@ export function runningRelease(system: System): string | undefined {
   return readText(system, `${system.roots.proc}/sys/kernel/osrelease`)?.trim();
 }
 
+/** Whether the modules that are meant are those of the kernel that runs; a machine that does not say what runs is taken to mean its own. */
+export function isOfRunningKernel(system: System): boolean {
+  const running = runningRelease(system);
+  return running === undefined || running === system.release;
+}
+
 /** The text of a small file of /proc or /sys; undefined where it is absent or not for us. */
 export function readText(system: System, file: string): string | undefined {
   try {

@@ -1,6 +1,6 @@
 // A recording as a machine: a directory that looks like /, and a System on it.
 
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
 import { codeOf, LimitError } from '../errors.ts';
@@ -63,7 +63,7 @@ export function openMachine(path: string, { modulesOnly = false, open = openSyst
   const all = recording.files.size + recording.links.size + recording.devices.reduce((sum, { attributes, links }) => sum + attributes.size + links.size, 0);
   if (all > MACHINE_FILES_MAX) throw new LimitError({ file: path, limit: 'MACHINE_FILES_MAX', maximum: MACHINE_FILES_MAX, actual: all });
   const root = writeSomewhere((directory) => writeMachine(directory, recording, modulesOnly));
-  const close = (): void => rmSync(root, { recursive: true, force: true });
+  const close = (): void => removeMachine(root);
   const release = releaseOf(recording);
   return {
     recording, root, close,
@@ -78,7 +78,7 @@ export function openMachine(path: string, { modulesOnly = false, open = openSyst
 /** Interfaces of this machine may have the same names. */
 function withoutKernel(native: Native): Native {
   const errno = errnoByName('ENODEV') ?? 19;
-  return Object.create(native, { ethtoolDriver: { value: () => ({ errno }) } }) as Native;
+  return Object.create(native, { ethtoolDriver: { value: async () => ({ errno }) } }) as Native;
 }
 
 /** Undefined where the recording does not say. */
@@ -106,6 +106,25 @@ function writeSomewhere(write: (root: string) => void): string {
     }
   }
   throw new Error('no place was tried');
+}
+
+/** Of rmSync a third is asking what is a directory, which their listing tells. */
+function removeMachine(root: string): void {
+  const remove = (directory: string): void => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const path = `${directory}/${entry.name}`;
+      if (entry.isDirectory()) remove(path);
+      else unlinkSync(path);
+    }
+    rmdirSync(directory);
+  };
+  try {
+    remove(root);
+  } catch (error) {
+    // Somebody else is in it, or was.
+    if (codeOf(error) === undefined) throw error;
+    rmSync(root, { recursive: true, force: true });
+  }
 }
 
 function writeMachine(root: string, recording: Recording, modulesOnly: boolean): void {

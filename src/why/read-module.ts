@@ -7,7 +7,7 @@ import type { Kmod } from '../kmod/kmod.ts';
 import { LiveModules } from '../kmod/live.ts';
 import { ModuleRules } from '../kmod/module-rules.ts';
 import type { ModuleLoad } from '../kmod/probe.ts';
-import { TreeImages } from '../kmod/tree-images.ts';
+import { isOfRunningKernel, TreeImages } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
 import type { Decision } from '../udev/decision-record.ts';
 import type { AliasLine, ConfigLine, ModuleFacts, NeedFacts, SoftdepFacts } from './facts.ts';
@@ -28,6 +28,7 @@ export function openModuleReader(system: System, kmod: Kmod, decisions: readonly
   const rules = new ModuleRules(config, db);
   const live = new LiveModules(system);
   const images = new TreeImages(system, db);
+  const isRunning = isOfRunningKernel(system);
   const loads = new Map<string, ModuleLoad>();
   for (const decision of decisions) for (const load of decision.loads) loads.set(load.module, load);
   let depText: string | undefined;
@@ -68,7 +69,7 @@ export function openModuleReader(system: System, kmod: Kmod, decisions: readonly
       depText ??= db.source.readText('modules.dep') ?? '';
       const at = path === undefined ? -1 : depText.startsWith(`${path}:`) ? 0 : depText.indexOf(`\n${path}:`) + 1;
       const load = loads.get(module);
-      const failed = state === undefined && !facts.builtin && !isPart && load?.failure === undefined;
+      const failed = isRunning && state === undefined && !facts.builtin && !isPart && load?.failure === undefined;
       return {
         module, path: facts.path, builtin: facts.builtin || line?.builtin === true || isPart, state, statePath,
         dependencies: { file: db.source.resolve('modules.dep'), ...(at < 0 || depText === '' ? {} : { line: linesBefore(depText, at) + 1 }) },

@@ -7,6 +7,7 @@ import { isRegistered, probeFile } from '../kmod/file-system.ts';
 import type { Kmod } from '../kmod/kmod.ts';
 import { LiveModules } from '../kmod/live.ts';
 import { nearNames } from '../kmod/near-names.ts';
+import { isOfRunningKernel } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
 import { readDecisions } from '../udev/decisions.ts';
 import type { Device } from '../udev/device.ts';
@@ -61,7 +62,8 @@ class Gatherer {
     this.#kmod = kmod;
     this.#options = options;
     this.#rules = options.rules ?? { files: [] };
-    this.#decisions = readDecisions(system);
+    // What happened, happened to the kernel that runs.
+    this.#decisions = isOfRunningKernel(system) ? readDecisions(system) : [];
     this.#reader = openModuleReader(system, kmod, this.#decisions, { withSymbols: options.withSymbols ?? false });
   }
 

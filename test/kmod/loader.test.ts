@@ -3,13 +3,38 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
 import { openKmod } from '../../src/kmod/kmod.ts';
+import type { ModuleSource } from '../../src/kmod/module-source.ts';
+import type { ModuleLoad, ProbePlan, ProbeResult } from '../../src/kmod/probe.ts';
 import { MODULE_INIT_COMPRESSED_FILE } from '../../src/system.ts';
-import type { ModuleLoad, ProbeResult } from '../../src/kmod/probe.ts';
+import type { Native } from '../../src/system.ts';
 import { IMAGE, machine, tree } from './machine.ts';
 
 const outcomes = (result: ProbeResult) => result.goals.map((goal) => ({
   [goal.module]: goal.outcome, steps: goal.steps.map((step) => `${step.module} ${step.outcome}`),
 }));
+
+/** Every path is a module. */
+const anyFile: ModuleSource = {
+  kind: 'tree', release: '', name: '', readIndex: () => undefined, readText: () => undefined, resolve: (path) => path, exists: () => true,
+  open: (path) => ({ path, size: IMAGE.length, fd: undefined, read: () => IMAGE, close: () => undefined }),
+};
+
+function loads(...modules: readonly [string, ...string[]]): ProbePlan {
+  const steps = modules.map((module) => ({
+    action: 'insmod' as const, module, path: module, params: '', reason: { kind: 'requested' as const, from: module }, after: [], required: true,
+  }));
+  return { target: 'x', goals: [{ module: modules[0], reason: { kind: 'requested', from: modules[0] }, status: 'load', steps }], warnings: [] };
+}
+
+function withInit(native: Native, init: () => Promise<void>): Native {
+  return {
+    ...native,
+    finitModule: async () => {
+      await init();
+      return 0;
+    },
+  };
+}
 
 describe('execute', () => {
   it('inserts what a plan says, needed modules first', async () => {
@@ -131,27 +156,47 @@ describe('execute', () => {
     const { LiveModules } = await import('../../src/kmod/live.ts');
     let running = 0;
     let most = 0;
-    const source = {
-      kind: 'tree' as const, release: '', name: '', readIndex: () => undefined, readText: () => undefined, resolve: (path: string) => path, exists: () => true,
-      open: (path: string) => ({ path, size: IMAGE.length, fd: undefined, read: () => IMAGE, close: () => undefined }),
-    };
-    const native = await system.native();
-    const counting = {
-      ...native,
-      finitModule: async () => {
-        most = Math.max(most, ++running);
-        await new Promise((resolve) => setImmediate(resolve));
-        running--;
-        return 0;
-      },
-    };
-    const loader = new Loader({ ...system, native: async () => counting }, source, new LiveModules(system), { jobs: 2 });
-    const steps = ['a', 'b', 'c', 'd', 'e'].map((module) => ({
-      action: 'insmod' as const, module, path: module, params: '', reason: { kind: 'requested' as const, from: module }, after: [], required: true,
-    }));
-    const plan = { target: 'x', goals: [{ module: 'a', reason: { kind: 'requested' as const, from: 'a' }, status: 'load' as const, steps }], warnings: [] };
-    expect(outcomes(await loader.execute(plan))[0]?.steps).toEqual(['a inserted', 'b inserted', 'c inserted', 'd inserted', 'e inserted']);
+    const loader = new Loader({ ...system, native: async () => withInit(await system.native(), async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+    }) }, anyFile, new LiveModules(system), { jobs: 2 });
+    expect(outcomes(await loader.execute(loads('a', 'b', 'c', 'd', 'e')))[0]?.steps).toEqual(['a inserted', 'b inserted', 'c inserted', 'd inserted', 'e inserted']);
     expect(most).toBe(2);
+  });
+
+  it('runs no more at a time for the kernel either, until those that run may wait for the others', async () => {
+    const { system } = machine();
+    const { testClock } = await import('../udev/fakes.ts');
+    const { Loader } = await import('../../src/kmod/loader.ts');
+    const { LiveModules } = await import('../../src/kmod/live.ts');
+    let tick = (): void => undefined;
+    const clock = testClock(() => new Promise((resolve) => {
+      tick = resolve;
+    }));
+    let started = 0;
+    let most = 0;
+    let nested: Promise<void> = Promise.resolve();
+    const loader = new Loader({ ...system, clock, native: async () => withInit(await system.native(), async () => {
+      most = Math.max(most, ++started);
+      await nested;
+      started--;
+    }) }, anyFile, new LiveModules(system), { jobs: 2 });
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    await Promise.all(names.map((name) => loader.execute(loads(name), { forKernel: true })));
+    expect({ most, sleeps: new Set(clock.sleeps) }).toEqual({ most: 2, sleeps: new Set([200]) });
+    // The last one to begin is what all inits wait for.
+    let release = (): void => undefined;
+    nested = new Promise((resolve) => {
+      release = resolve;
+    });
+    const all = names.map((name) => loader.execute(loads(`${name}2`), { forKernel: true }));
+    while (most < names.length) {
+      await new Promise((resolve) => setImmediate(resolve));
+      tick();
+    }
+    release();
+    expect((await Promise.all(all)).flatMap(outcomes)).toEqual(names.map((name) => ({ [`${name}2`]: 'inserted', steps: [`${name}2 inserted`] })));
   });
 
   it('does nothing in a dry run but say what it would do, in order', async () => {

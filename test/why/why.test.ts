@@ -132,6 +132,15 @@ describe('tskmod why, forward', () => {
     expect(await whyData(machine({ 'etc/modprobe.d/deny.conf': '#tsmodprobe: deny xfs\n' }), 'fs-xfs')).toMatchObject({ status: 'denied', verdict: expect.stringMatching(/must not be loaded: .*deny\.conf:1 denies xfs$/) });
   });
 
+  it('says of another kernel\'s modules nothing that happened to this one', async () => {
+    const other = Object.fromEntries(Object.entries(FILES).filter(([name]) => name.startsWith(TREE)).map(([name, content]) => [name.replace(TREE, 'lib/modules/6.1.0-test'), content]));
+    const root = machine({ ...other, 'dev/kmsg': '4,1,100,-;xfs: refuses to work\n' });
+    const told = async (target: string, ...argv: string[]) => (await whyData(root, target, ...argv)).links.flatMap(({ kind, name }) => (kind === 'kernel' || kind === 'load' ? [`${kind} ${name}`] : []));
+    expect([await told(CARD), await told('xfs')]).toEqual([['load e1000e'], ['kernel xfs: refuses to work']]);
+    expect([await told(CARD, '-S', '6.1.0-test'), await told('xfs', '-S', '6.1.0-test')]).toEqual([[], []]);
+    expect((await whyData(root, CARD, '-S', '6.1.0-test')).verdict).toBe('e1000e drives 0000:01:00.0');
+  });
+
   it('knows file systems, images and names that nothing has', async () => {
     const root = machine({ 'disk.img': '' });
     const probed = (name: string, text: string) => ({ name, value: text, safe: text, encoded: text });
