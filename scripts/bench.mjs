@@ -1,5 +1,5 @@
 // npm run bench: our speed beside the real tools', as ratios in one run, because machines differ and are noisy.
-//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|rules|events|vm]...
+//   npm run bench [-- lookups|startup|depends|why|depmod|bundle|initramfs|rules|events|vm]...
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const wanted = process.argv.slice(2);
-const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm };
+const benches = { lookups, startup, depends, why, depmod, bundle, initramfs, rules, events, vm };
 console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, modules of ${release}`);
 for (const [name, bench] of Object.entries(benches)) if (wanted.length === 0 || wanted.includes(name)) await bench();
 
@@ -88,6 +88,14 @@ async function depmod() {
   const { benchDepmod } = await import('./bench-depmod.mjs');
   const find = (series) => findKernel({ kernel: series, cacheDirectory: defaultCacheDirectory(), onProgress: console.error });
   for await (const { name, ours, unit, theirs, whose } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
+    report(name, ours, unit, theirs, whose);
+  }
+}
+
+/** What a selection saves at boot. */
+async function initramfs() {
+  const { benchInitramfs } = await import('./bench-initramfs.mjs');
+  for await (const { name, ours, unit, theirs, whose } of benchInitramfs({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
     report(name, ours, unit, theirs, whose);
   }
 }
