@@ -26,7 +26,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const { values: { output }, positionals: wanted } = parseArgs({ options: { output: { type: 'string' } }, allowPositionals: true });
-const benches = { lookups, startup, depends, why, depmod, bundle, rules, events, vm, helper };
+const benches = { lookups, startup, depends, why, depmod, bundle, initramfs, rules, events, vm, helper };
 const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
 if (unknown.length > 0) throw new Error(`no bench ${unknown.join(', ')}: there are ${Object.keys(benches).join(', ')}`);
 const machine = machineLines(release);
@@ -117,6 +117,14 @@ async function depmod() {
   const find = (series) => findKernel({ kernel: series, cacheDirectory: defaultCacheDirectory(), onProgress: console.error });
   for await (const { name, ours, unit, theirs, whose, ...options } of benchDepmod({ scratch: join(defaultCacheDirectory(), 'bench'), kernel: find })) {
     report(name, ours, unit, theirs, whose, options);
+  }
+}
+
+/** What a selection saves at boot. */
+async function initramfs() {
+  const { benchInitramfs } = await import('./bench-initramfs.mjs');
+  for await (const { name, ours, unit, theirs, whose } of benchInitramfs({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
+    report(name, ours, unit, theirs, whose);
   }
 }
 

@@ -2,7 +2,7 @@
 // it; any other compiles for itself, and so does this one where a file is missing or damaged.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -39,6 +39,8 @@ function typicalCommands(root) {
     ['modprobe', '-n', '-d', root, '-C', join(root, 'modprobe.d'), 'a'],
     ['lsmod'],
     ['udevd', '--dry-run', '--root', machine, '-S', release],
+    ['bundle', 'create', '--from', join(root, 'whole'), '-S', 'whole', '-o', join(root, 'image')],
+    ['modprobe', '-n', '--modules', join(root, 'image'), '-S', 'whole', '-C', join(root, 'modprobe.d'), 'a'],
   ];
 }
 
@@ -54,6 +56,16 @@ async function writeTree(root) {
   write('modules.alias.bin', [['crypto_c', 'c'], ['crypto_c*', 'c'], ['crypto_[d-f]?', 'd'], ['fs_a', 'a'], ['pci:v*d*', 'cd'], ...many]);
   write('modules.builtin.bin', [['vt', '']]);
   writeFileSync(join(tree, 'modules.softdep'), '# a comment\nsoftdep a pre: crypto-c\n');
+  // And one with modules, which no command of the above opens.
+  const { DEPMOD_FILES } = await import(join(dirname(dirname(self)), 'dist/src/kmod/depmod-write.js'));
+  const whole = join(root, 'whole');
+  for (const path of ['kernel/a/a.ko', 'kernel/b/b.ko']) {
+    mkdirSync(dirname(join(whole, path)), { recursive: true });
+    writeFileSync(join(whole, path), '');
+  }
+  for (const { name } of DEPMOD_FILES) writeFileSync(join(whole, name), '');
+  writeFileSync(join(whole, 'modules.dep'), 'kernel/a/a.ko: kernel/b/b.ko\nkernel/b/b.ko:\n');
+  for (const name of readdirSync(tree).filter((file) => file.endsWith('.bin'))) copyFileSync(join(tree, name), join(whole, name));
   writeFileSync(join(root, 'modprobe.d/a.conf'), '# a comment\nblacklist cd\noptions a debug=1\nalias net-pf-1 a\n');
 }
 

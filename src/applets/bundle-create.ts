@@ -5,6 +5,7 @@ import { type BundleReport, planBundle, releaseAt, writePlanned } from '../bundl
 import { BUNDLE_FORMATS, type BundleFormat } from '../bundle/write-image.ts';
 import { splitPatterns } from '../kmod/select.ts';
 import type { SelectOptions } from '../kmod/select-reader.ts';
+import { postponeOptimising } from '../udev/late-optimiser.ts';
 import type { BundleRun } from './bundle.ts';
 import { sizeText, table } from './bundle-text.ts';
 import { CREATE_OPTIONS, READ_OPTIONS } from './bundle-options.ts';
@@ -58,7 +59,14 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
   const onProgress = (text: string): void => progress.show(text);
   const [place] = modules;
   const told = release ?? (place === undefined ? undefined : await releaseAt(context.openSystem({}), place));
-  const contents = await planBundle(context.openSystem(told === undefined ? {} : { release: told }), { modules, select, onProgress });
+  // Files are copied before compiled code pays; reading modules, which shows its progress first, takes longer.
+  const compile = postponeOptimising({ events: 1 });
+  const contents = await planBundle(context.openSystem(told === undefined ? {} : { release: told }), {
+    modules, select, onProgress: (text) => {
+      compile();
+      onProgress(text);
+    },
+  });
   try {
     if (explain && contents.selection) {
       const { explainJson, explainText } = await import('./bundle-explain.ts');

@@ -1,19 +1,18 @@
 // What goes into a bundle: the modules of a source or a selection of them, fresh indexes, lists of the kernel, and firmware.
 
-import { closeSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 
 import { FormatError, UnsupportedError } from '../errors.ts';
-import { parseDepmodConfig } from '../kmod/depmod-config.ts';
-import type { ModulePath } from '../kmod/depmod-priority.ts';
-import { scanModules } from '../kmod/depmod-scan.ts';
 import { DEPMOD_FILES } from '../kmod/depmod-write.ts';
 import { formatIndexes, KERNEL_FILES, kernelLists, placedModule, type PlacedModule, readFacts, type ReadFacts } from '../kmod/fresh-indexes.ts';
+import type { IndexLayout } from '../kmod/index-build.ts';
 import { indexedModules, looseModules } from '../kmod/layered-source.ts';
 import { hasIndexes, type ModuleFile, type ModuleSource } from '../kmod/module-source.ts';
 import { readSelection, type SelectOptions } from '../kmod/select-reader.ts';
 import type { Selection } from '../kmod/select.ts';
 import type { System } from '../system.ts';
+import { readTreeState } from './tree-state.ts';
 
 export type BundleFileKind = 'module' | 'index' | 'firmware';
 
@@ -44,23 +43,26 @@ export type ContentsOptions = {
   readonly onProgress?: ((text: string) => void) | undefined;
 };
 
+/** kmod up to 33 lays indexes out in another way, and before 33 has no modules.weakdep. */
+type IndexShape = { readonly layout: IndexLayout; readonly weakdeps: boolean };
+
 /** Where the root of an index is that is laid out as ours: behind the header. kmod up to 33 writes it last. */
 const ROOT_OFFSET = { at: 8, mask: 0x0fff_ffff, value: 12 };
 
 /**
- * The contents of a bundle. Indexes of a tree of which everything is taken are kept where they are current: they name just the modules that are
- * there, no module was written nor its inode changed after modules.dep, and they are laid out as those that we make, so that what is in the
- * bundle does not depend on times; all others are made. A module that cannot be read is an UnsupportedError that names it. Throws as
- * readSelection and formatIndexes do.
+ * The contents of a bundle. Indexes of a tree of which everything is taken are kept where they are current (`readTreeState`), all others are
+ * made: those of a tree that has some as these are, so that what is in the bundle does not depend on times. A module that cannot be read is an
+ * UnsupportedError that names it. Throws as readSelection and formatIndexes do.
  */
 export async function readContents(system: System, source: ModuleSource, { select, onProgress }: ContentsOptions = {}): Promise<BundleContents> {
-  const state = source.kind === 'tree' ? treeState(system, source) : undefined;
-  if (state?.isCurrent && state.isOurs && !select) {
+  const state = source.kind === 'tree' ? readTreeState(system, source) : undefined;
+  if (state?.isCurrent && !select) {
     const files = state.modules.map(({ relative, path }, index): BundleFile => ({ kind: 'module', path: relative, size: state.sizes[index] ?? 0, from: path }));
     return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
   }
   const all = state?.modules ?? (hasIndexes(source) ? indexedModules(source, system) : looseModules(source, system));
   const lists = kernelLists(source.layers ?? [source]);
+  const shape = shapeOf(source);
   const reading = (count: number): void => onProgress?.(`reading ${count} modules`);
   const read = async (modules: readonly PlacedModule[]): Promise<ReadFacts> => {
     reading(modules.length);
@@ -71,7 +73,7 @@ export async function readContents(system: System, source: ModuleSource, { selec
   let selection: Selection | undefined;
   if (select) {
     // What is selected by names has to be looked up in indexes that are current.
-    const isStale = state !== undefined && (!state.isCurrent || (select.weakdeps === true && !source.exists('modules.weakdep')));
+    const isStale = state !== undefined && (!state.isCurrent || (select.weakdeps === true && !shape.weakdeps));
     if (isStale) facts = await read(all.map((file) => placedModule(source, file)));
     const fresh = facts && formatIndexes(source.name, all.map((file) => placedModule(source, file)), facts, lists);
     selection = await readSelection(system, fresh ? withIndexes(source, fresh) : source, { ...select, onProgress: (done, total) => onProgress?.(`looking for firmware: ${done} of ${total} modules`) });
@@ -80,7 +82,7 @@ export async function readContents(system: System, source: ModuleSource, { selec
   }
   facts ??= await read(placed);
   onProgress?.('making indexes');
-  const indexes = formatIndexes(source.name, placed, facts, lists);
+  const indexes = new Map([...formatIndexes(source.name, placed, facts, lists, shape.layout)].filter(([name]) => shape.weakdeps || name !== 'modules.weakdep'));
   const modules = placed.map((module): BundleFile => ({ kind: 'module', path: module.relative, size: sizeOf(module), from: module.isFile ? module.path : module.open }));
   const firmware = selection?.files.flatMap(({ kind, path, from, bytes }): BundleFile[] => (
     kind === 'firmware' && from !== undefined ? [{ kind, path: `firmware/${path}`, size: bytes, from }] : []
@@ -139,51 +141,21 @@ function atLeastOne(got: number, file: string, offset: number): number {
   return got;
 }
 
-type TreeState = {
-  readonly modules: readonly ModulePath[];
-  /** Bytes of each, where the indexes are current. */
-  readonly sizes: readonly number[];
-  /** Its indexes are those of these modules. */
-  readonly isCurrent: boolean;
-  /** And all of them are there, as we would write them. */
-  readonly isOurs: boolean;
-};
-
-/** The modules of a tree: those of its modules.dep where that is current, else all that are there. depmod.d is not asked. */
-function treeState(system: System, source: ModuleSource): TreeState {
-  const found = scanModules(source.name, parseDepmodConfig([], source.release), system.log);
-  const dep = statOf(source.resolve('modules.dep'));
-  const absent = DEPMOD_FILES.filter(({ name }) => !source.exists(name));
-  if (dep && absent.every(({ name }) => name === 'modules.weakdep')) {
-    const indexed = indexedModules(source, system);
-    const sizes: number[] = [];
-    const isCurrent = indexed.length === found.size && indexed.every(({ name, relative, path }) => {
-      const stat = isAbsolute(relative) || !found.has(name) ? undefined : statOf(path);
-      if (stat) sizes.push(stat.size);
-      return stat !== undefined && stat.mtimeMs <= dep.mtimeMs && stat.ctimeMs <= dep.ctimeMs;
-    });
-    if (isCurrent) return { modules: indexed, sizes, isCurrent, isOurs: absent.length === 0 && isLaidOutAsOurs(source) };
-  }
-  return { modules: [...found.values()], sizes: [], isCurrent: false, isOurs: false };
-}
-
-/** kmod before 34 lays them out in another way, and before 33 has no modules.weakdep. */
-function isLaidOutAsOurs(source: ModuleSource): boolean {
-  const index = Buffer.from(source.readIndex('modules.dep.bin') ?? []);
-  return index.length > ROOT_OFFSET.value && (index.readUInt32BE(ROOT_OFFSET.at) & ROOT_OFFSET.mask) === ROOT_OFFSET.value;
+/** How the indexes of a tree are laid out, and which of them it has: those of the newest kmod where it has none. */
+function shapeOf(source: ModuleSource): IndexShape {
+  const index = Buffer.from((source.kind === 'tree' ? source.readIndex('modules.dep.bin') : undefined) ?? []);
+  if (index.length < ROOT_OFFSET.at + 4) return { layout: 'pre-order', weakdeps: true };
+  const root = index.readUInt32BE(ROOT_OFFSET.at) & ROOT_OFFSET.mask;
+  return { layout: root === ROOT_OFFSET.value ? 'pre-order' : 'post-order', weakdeps: source.exists('modules.weakdep') };
 }
 
 function keptIndexes(source: ModuleSource): BundleFile[] {
   return [...DEPMOD_FILES.map(({ name }) => name), ...KERNEL_FILES].flatMap((name): BundleFile[] => {
     const path = source.resolve(name);
-    if (statOf(path) === undefined) return [];
+    if (!existsSync(path)) return [];
     const bytes = readFileSync(path);
     return [{ kind: 'index', path: name, size: bytes.length, from: bytes }];
   });
-}
-
-function statOf(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
 }
 
 /** Bytes in the file. */

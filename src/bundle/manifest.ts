@@ -29,9 +29,19 @@ const MAX_LINES = 1_000_000;
  * ```
  * All sums have eight digits, so that its size is known before they are.
  */
-export function formatManifest({ builder, release, selected, files }: Manifest): Buffer {
-  const head = [FIRST_LINE, `builder ${builder}`, `release ${release}`, ...selected.map((text) => `selected ${text.replaceAll(/[\r\n]/g, ' ')}`)];
-  return Buffer.from([...head, ...files.map(({ path, size, crc32 }) => `${crc32.toString(16).padStart(8, '0')} ${size} ${path}`), ''].join('\n'));
+export function formatManifest(manifest: Manifest): Buffer {
+  return Buffer.from([...headOf(manifest), ...manifest.files.map(({ path, size, crc32 }) => `${crc32.toString(16).padStart(8, '0')} ${size} ${path}`), ''].join('\n'));
+}
+
+/** Bytes of what formatManifest gives, whatever the sums are. */
+export function manifestSize(manifest: Omit<Manifest, 'files'> & { readonly files: readonly Omit<ListedFile, 'crc32'>[] }): number {
+  let size = Buffer.byteLength([...headOf(manifest), ''].join('\n'));
+  for (const file of manifest.files) size += '01234567 '.length + `${file.size} `.length + Buffer.byteLength(file.path) + 1;
+  return size;
+}
+
+function headOf({ builder, release, selected }: Omit<Manifest, 'files'>): string[] {
+  return [FIRST_LINE, `builder ${builder}`, `release ${release}`, ...selected.map((text) => `selected ${text.replaceAll(/[\r\n]/g, ' ')}`)];
 }
 
 /** Throws FormatError and LimitError; `file` is what they name. */

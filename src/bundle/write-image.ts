@@ -1,7 +1,8 @@
 // Writes the contents of a bundle as an image: erofs and cpio by our own writers, ext4 and squashfs by the tools that are made for them.
 
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, mkdirSync, mkdtempSync, openSync, rmSync, write as writeTo, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { type CpioReference, cpioChunks, S_IFREG } from '../image/cpio.ts';
 import { erofsChunks } from '../image/erofs-write.ts';
@@ -9,7 +10,7 @@ import { VERSION } from '../version.ts';
 import { type BundleContents, type BundleFile, fillFrom } from './contents.ts';
 import { writeExt4 } from './ext4-by-tools.ts';
 import { runImageTool, sizeOfFile } from './image-tool.ts';
-import { formatManifest, type ListedFile, MANIFEST_NAME } from './manifest.ts';
+import { formatManifest, type ListedFile, MANIFEST_NAME, manifestSize } from './manifest.ts';
 import { breathe, replaceWhole } from './whole-file.ts';
 
 export const BUNDLE_FORMATS = ['erofs', 'squashfs', 'ext4', 'cpio'] as const;
@@ -25,9 +26,12 @@ export type WriteOptions = {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };
 
-/** How files are copied, and after how many bytes signals are heard. */
+/** How files are copied, and after how many bytes the disk begins, or signals are heard. */
 const PIECE = 1024 * 1024;
 const BREATH = 16 * PIECE;
+
+const flush = promisify(fdatasync);
+const write = promisify(writeTo);
 
 /** A file of the image, by its path there, and what is told of it while it is read. */
 type PlacedFile = { readonly path: string; readonly size: number; readonly fill: (target: Uint8Array, offset: number) => void };
@@ -76,36 +80,53 @@ function placedFiles({ release, files }: BundleContents, { format, selected }: W
       if (known.end === offset) sums.set(file, { crc32: crc32(target, known.crc32), end: offset + target.length });
     },
   }));
-  const manifestWith = (sum: (file: BundleFile) => number): Buffer => formatManifest({
-    builder: `tsmodprobe ${VERSION}`, release, selected, files: files.map((file): ListedFile => ({ path: file.path, size: file.size, crc32: sum(file) })),
-  });
-  const { length } = manifestWith(() => 0);
+  const facts = { builder: `tsmodprobe ${VERSION}`, release, selected };
   let manifest: Buffer | undefined;
-  return [...placed, { path: top + MANIFEST_NAME, size: length, fill: (target, offset) => void target.set((manifest ??= manifestWith(sumOf)).subarray(offset, offset + target.length)) }];
+  const summed = (): Buffer => formatManifest({ ...facts, files: files.map((file): ListedFile => ({ path: file.path, size: file.size, crc32: sumOf(file) })) });
+  return [...placed, { path: top + MANIFEST_NAME, size: manifestSize({ ...facts, files }), fill: (target, offset) => void target.set((manifest ??= summed()).subarray(offset, offset + target.length)) }];
 }
 
+/** Writes each chunk while the next one is made, and has the disk begin with what is written: at the end all has to be on it. */
 async function writeChunks(path: string, chunks: Iterable<Uint8Array>, counting: (bytes: number) => void, signal: AbortSignal | undefined): Promise<number> {
   const fd = openSync(path, 'wx', 0o644);
+  let writing: Promise<unknown> = Promise.resolve();
+  let flushing: Promise<unknown> | undefined;
   try {
     let size = 0;
     let breath = 0;
     for (const chunk of chunks) {
-      for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done);
+      throwFailure(await writing);
+      signal?.throwIfAborted();
+      writing = writeAll(fd, chunk).catch((error: unknown) => error);
       size += chunk.length;
       counting(chunk.length);
       if (size - breath < BREATH) continue;
       breath = size;
-      await breathe(signal);
+      flushing ??= flush(fd).then(() => (flushing = undefined), (error: unknown) => error);
     }
+    throwFailure(await writing);
+    throwFailure(await flushing);
     return size;
   } finally {
+    // The file stays open for what has begun.
+    await writing;
+    await flushing;
     closeSync(fd);
   }
 }
 
-/** Small pieces are gathered, large files cut. */
+async function writeAll(fd: number, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) done += (await write(fd, chunk, done)).bytesWritten;
+}
+
+/** What a promise that nobody waits for yet gave in place of its error. */
+function throwFailure(outcome: unknown): void {
+  if (outcome instanceof Error) throw outcome;
+}
+
+/** Small pieces are gathered, large files cut. Two pieces in turn: one may still be written while the other is filled. */
 function* cpioPieces(files: readonly PlacedFile[], mtime: number): Generator<Uint8Array> {
-  const piece = Buffer.allocUnsafeSlow(PIECE);
+  let [piece, other] = [Buffer.allocUnsafeSlow(PIECE), Buffer.allocUnsafeSlow(PIECE)];
   let used = 0;
   const entries = files.map((file): CpioReference<PlacedFile> => ({ path: file.path, mode: S_IFREG | 0o644, size: file.size, from: file }));
   for (const chunk of cpioChunks<PlacedFile>(entries, mtime)) {
@@ -118,6 +139,7 @@ function* cpioPieces(files: readonly PlacedFile[], mtime: number): Generator<Uin
       used += length;
       if (used < PIECE) continue;
       yield piece;
+      [piece, other] = [other, piece];
       used = 0;
     }
   }

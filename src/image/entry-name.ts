@@ -22,9 +22,12 @@ export function decodeBytes(bytes: Uint8Array): string {
 
 /** The bytes that decodeBytes made a string of. */
 export function encodeName(name: string): Buffer {
+  const bytes = Buffer.from(name);
+  // ASCII, as nearly always.
+  if (bytes.length === name.length) return bytes;
   return /[\udc80-\udcff]/.test(name) && /^[\0-\x7f\udc80-\udcff]*$/.test(name)
     ? Buffer.from(Array.from(name, (character) => character.charCodeAt(0) & 0xff))
-    : Buffer.from(name);
+    : bytes;
 }
 
 /** The name of a directory's entry. Throws FormatError for one that cannot be in a path: `.` and `..` are the caller's to skip. */
@@ -48,6 +51,13 @@ export function compareNames(a: string, b: string): number {
   }
 }
 
+/** Sorted as compareNames has it. */
+export function sortNames(names: readonly string[]): string[] {
+  const all = names.join('');
+  // V8 compares strings much faster than functions of ours do, and ASCII as bytes.
+  return Buffer.byteLength(all) === all.length ? names.toSorted() : names.toSorted(compareNames);
+}
+
 /** linux/limits.h: PATH_MAX. */
 const MAX_PATH = 4096;
 
@@ -56,6 +66,9 @@ const MAX_PATH = 4096;
  * for what would lead out of it, and for what no file system takes.
  */
 export function memberPath(path: string, file: string, offset: number): string {
+  // Nothing to leave out and nothing to refuse: so nearly always, and an image has thousands.
+  const isPlain = path.length <= MAX_PATH && !/^[./]|\/$|^$/.test(path) && !path.includes('//') && !path.includes('/.') && !path.includes('\0');
+  if (isPlain) return path;
   const components = path.split('/').filter((component) => component !== '' && component !== '.');
   if (path !== '' && path.length <= MAX_PATH && !path.includes('\0') && !components.includes('..')) return components.join('/');
   throw new FormatError({ file, offset, expected: 'a path without ".."', actual: JSON.stringify(path.slice(0, MAX_PATH)) });

@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 
 import { FormatError, LimitError } from '../errors.ts';
-import { compareNames, encodeName, MAX_ENTRY_NAME, memberPath } from './entry-name.ts';
-import { formatErofsDirectory } from './erofs-directory-write.ts';
+import { encodeName, MAX_ENTRY_NAME, memberPath, sortNames } from './entry-name.ts';
+import { erofsDirectorySize, formatErofsDirectory } from './erofs-directory-write.ts';
 import {
   EROFS_INODE_FLAT_INLINE, EROFS_INODE_FLAT_PLAIN, EROFS_INODE_SLOT, EROFS_SUPER_MAGIC, EROFS_SUPER_OFFSET, EROFS_SUPER_SIZE, erofsChecksum,
   FEATURE_COMPAT_MTIME, FEATURE_COMPAT_SB_CHKSUM,
@@ -31,9 +31,12 @@ export type ErofsWriteOptions = {
 
 type Node = {
   readonly entry: ErofsWriteEntry;
-  readonly children: Map<string, Node>;
-  /** Of a directory and a symlink; undefined for a file. */
-  data: Buffer | undefined;
+  /** Of a directory, by name. */
+  readonly children: Map<string, Node> | undefined;
+  /** Of a directory: all its entries, sorted. */
+  dirents: readonly Dirent[];
+  /** Of a symlink. */
+  readonly target: Buffer | undefined;
   size: number;
   /** Where the inode is in the image. */
   offset: number;
@@ -41,6 +44,8 @@ type Node = {
   /** The first block of the data where they are not inline. */
   block: number;
 };
+
+type Dirent = { readonly name: Buffer; readonly to: Node };
 
 const BLOCK = 4096;
 const BLOCK_BITS = 12;
@@ -59,11 +64,11 @@ const NAME = 'erofs image';
 const FILE_TYPES = { file: 1, directory: 2, symlink: 7 };
 const TYPE_BITS = { file: S_IFREG, directory: S_IFDIR, symlink: S_IFLNK };
 const MODES = { file: 0o644, directory: 0o755, symlink: 0o777 };
-/** Small files are gathered to pieces of this size. */
-const PIECE = 1024 * 1024;
+/** Small files are gathered to pieces of this size, which is still in the processor's cache when it is written. */
+const PIECE = 512 * 1024;
 
 /**
- * The image of these entries, from its beginning to its end, in pieces whose bytes are used again for the next one. The data of each file begin
+ * The image of these entries, from its beginning to its end, in pieces whose bytes are used again for the one after the next. The data of each file begin
  * on a block of their own and are in one piece, so that they can be read in place. All belongs to root, all times are `mtime`; the UUID is a hash
  * of all that is not contents.
  *
@@ -74,12 +79,18 @@ const PIECE = 1024 * 1024;
  */
 export function* erofsChunks(entries: Iterable<ErofsWriteEntry>, { mtime = 0 }: ErofsWriteOptions = {}): Generator<Uint8Array> {
   const root = treeOf(entries);
-  const nodes = [...nodesOf(root)];
+  const nodes: Node[] = [];
+  listNodes(root, root, nodes);
   const end = placeInodes(nodes);
   const { files, blocks } = placeData(nodes, Math.ceil(end / BLOCK));
   const metadata = Buffer.alloc(files * BLOCK);
-  formatNodes(metadata, root, root);
-  nodes.forEach((node, index) => formatInode(metadata, node, index + 1));
+  // V8 has DataView's methods as machine code from the start; Buffer's are JavaScript.
+  const view = new DataView(metadata.buffer, metadata.byteOffset, metadata.byteLength);
+  nodes.forEach((node, index) => {
+    const data = node.entry.kind === 'directory' ? formatErofsDirectory(node.dirents.map(({ name, to }) => ({ name, nid: to.offset / EROFS_INODE_SLOT, type: FILE_TYPES[to.entry.kind] })), BLOCK) : node.target;
+    data?.copy(metadata, node.inline ? node.offset + INODE_SIZE : node.block * BLOCK);
+    formatInode(view, node, index + 1);
+  });
   formatSuperblock(metadata, { root, inodes: nodes.length, blocks, mtime });
   yield metadata;
   yield* fileChunks(nodes);
@@ -87,59 +98,79 @@ export function* erofsChunks(entries: Iterable<ErofsWriteEntry>, { mtime = 0 }: 
 
 function treeOf(entries: Iterable<ErofsWriteEntry>): Node {
   let root = newNode({ path: '', kind: 'directory' });
+  // Entries come by directory, as a rule.
+  let [lastDirectory, lastParent] = ['', root];
   let count = 0;
   for (const entry of entries) {
-    const names = memberPath(entry.path === '' ? '.' : entry.path, NAME, 0).split('/');
-    const last = names.pop() ?? '';
-    let parent = root;
-    for (const name of names) {
-      const child = parent.children.get(name) ?? newNode({ path: name, kind: 'directory' });
-      if (child.entry.kind !== 'directory') throw new FormatError({ file: NAME, offset: 0, expected: 'directories on the way', actual: JSON.stringify(entry.path) });
-      parent.children.set(name, child);
-      parent = child;
+    const path = memberPath(entry.path === '' ? '.' : entry.path, NAME, 0);
+    if (path === '') {
+      root = newNode(entry, root.children);
+      [lastDirectory, lastParent] = ['', root];
+      count++;
+    } else {
+      const slash = path.lastIndexOf('/');
+      const [directory, name] = [slash < 0 ? '' : path.slice(0, slash), path.slice(slash + 1)];
+      if (directory !== lastDirectory) {
+        const names = directory.split('/');
+        count += names.length;
+        lastParent = directory === '' ? root : directoryAt(root, names, entry.path);
+        lastDirectory = directory;
+      }
+      const parent = lastParent;
+      const old = parent.children?.get(name);
+      const node = newNode(entry, entry.kind === 'directory' ? old?.children : undefined);
+      parent.children?.set(name, node);
+      // It may be in the place of the directory that is remembered, or above it.
+      if (old?.children) [lastDirectory, lastParent] = ['', root];
+      count++;
     }
-    count += names.length + 1;
     if (count > MAX_ENTRIES) throw new LimitError({ file: NAME, limit: 'MAX_ENTRIES', maximum: MAX_ENTRIES });
-    if (last === '') root = newNode(entry, root.children);
-    else parent.children.set(last, newNode(entry, entry.kind === 'directory' ? parent.children.get(last)?.children : undefined));
   }
   return root;
 }
 
-function newNode(entry: ErofsWriteEntry, children: Map<string, Node> = new Map()): Node {
-  const data = entry.kind === 'symlink' ? encodeName(entry.target) : undefined;
-  if (data !== undefined && data.length > MAX_SYMLINK_TARGET) throw new LimitError({ file: entry.path, limit: 'MAX_SYMLINK_TARGET', maximum: MAX_SYMLINK_TARGET, actual: data.length });
-  const size = entry.kind === 'file' ? entry.size : data?.length ?? 0;
+function directoryAt(root: Node, names: readonly string[], path: string): Node {
+  let parent = root;
+  for (const name of names) {
+    const child = parent.children?.get(name) ?? newNode({ path: name, kind: 'directory' });
+    if (child.entry.kind !== 'directory') throw new FormatError({ file: NAME, offset: 0, expected: 'directories on the way', actual: JSON.stringify(path) });
+    parent.children?.set(name, child);
+    parent = child;
+  }
+  return parent;
+}
+
+function newNode(entry: ErofsWriteEntry, children?: Map<string, Node>): Node {
+  const target = entry.kind === 'symlink' ? encodeName(entry.target) : undefined;
+  if (target !== undefined && target.length > MAX_SYMLINK_TARGET) throw new LimitError({ file: entry.path, limit: 'MAX_SYMLINK_TARGET', maximum: MAX_SYMLINK_TARGET, actual: target.length });
+  const size = entry.kind === 'file' ? entry.size : target?.length ?? 0;
   if (size > MAX_FILE) throw new LimitError({ file: entry.path, limit: 'MAX_FILE', maximum: MAX_FILE, actual: size });
-  return { entry, children, data, size, offset: 0, inline: false, block: 0 };
+  return { entry, children: entry.kind === 'directory' ? children ?? new Map() : undefined, dirents: [], target, size, offset: 0, inline: false, block: 0 };
 }
 
 /** Parents first, sorted. Directories get the size of their data, which names alone decide. */
-function* nodesOf(node: Node): Generator<Node> {
-  yield node;
-  if (node.entry.kind !== 'directory') return;
-  const sorted = [...node.children].sort(([a], [b]) => compareNames(a, b));
-  node.children.clear();
-  for (const [name, child] of sorted) node.children.set(name, child);
-  node.data = formatErofsDirectory(direntsOf(node, node), BLOCK);
-  node.size = node.data.length;
-  for (const [, child] of sorted) yield* nodesOf(child);
-}
-
-function direntsOf(node: Node, parent: Node): { readonly name: Buffer; readonly nid: number; readonly type: number }[] {
-  const named: [string, Node][] = [['.', node], ['..', parent], ...node.children];
-  return named.sort(([a], [b]) => compareNames(a, b)).map(([name, to]) => {
+function listNodes(node: Node, parent: Node, nodes: Node[]): void {
+  nodes.push(node);
+  if (node.children === undefined) return;
+  const children: Node[] = [];
+  const dirents: Dirent[] = [];
+  for (const name of sortNames(['.', '..', ...node.children.keys()])) {
     const bytes = encodeName(name);
     if (bytes.length > MAX_ENTRY_NAME) throw new LimitError({ file: NAME, limit: 'MAX_ENTRY_NAME', maximum: MAX_ENTRY_NAME, actual: bytes.length });
-    return { name: bytes, nid: to.offset / EROFS_INODE_SLOT, type: FILE_TYPES[to.entry.kind] };
-  });
+    const child = node.children.get(name);
+    if (child) children.push(child);
+    dirents.push({ name: bytes, to: child ?? (name === '.' ? node : parent) });
+  }
+  node.dirents = dirents;
+  node.size = erofsDirectorySize(dirents, BLOCK);
+  for (const child of children) listNodes(child, node, nodes);
 }
 
 /** Gives the end of the inodes. Inline data end in the block in which the inode is. */
 function placeInodes(nodes: readonly Node[]): number {
   let offset = EROFS_SUPER_OFFSET + EROFS_SUPER_SIZE;
   for (const node of nodes) {
-    node.inline = node.data !== undefined && node.size > 0 && node.size <= MAX_INLINE;
+    node.inline = node.entry.kind !== 'file' && node.size > 0 && node.size <= MAX_INLINE;
     const length = INODE_SIZE + (node.inline ? node.size : 0);
     if ((offset % BLOCK) + length > BLOCK) offset = Math.ceil(offset / BLOCK) * BLOCK;
     node.offset = offset;
@@ -155,29 +186,21 @@ function placeData(nodes: readonly Node[], start: number): { readonly files: num
     node.block = block;
     block += Math.ceil(node.size / BLOCK);
   };
-  for (const node of nodes) if (node.data !== undefined && !node.inline) place(node);
+  for (const node of nodes) if (node.entry.kind !== 'file' && !node.inline) place(node);
   const files = block;
-  for (const node of nodes) if (node.data === undefined && node.size > 0) place(node);
+  for (const node of nodes) if (node.entry.kind === 'file' && node.size > 0) place(node);
   if (block > MAX_BLOCKS) throw new LimitError({ file: NAME, limit: 'MAX_BLOCKS', maximum: MAX_BLOCKS, actual: block });
   return { files, blocks: block };
 }
 
-/** The data of directories, now that all inodes have their places, and of symlinks. */
-function formatNodes(metadata: Buffer, node: Node, parent: Node): void {
-  const data = node.entry.kind === 'directory' ? formatErofsDirectory(direntsOf(node, parent), BLOCK) : node.data;
-  data?.copy(metadata, node.inline ? node.offset + INODE_SIZE : node.block * BLOCK);
-  for (const child of node.children.values()) formatNodes(metadata, child, node);
-}
-
-function formatInode(metadata: Buffer, node: Node, ino: number): void {
-  const { entry, offset, size, inline, block } = node;
-  const directories = [...node.children.values()].filter((child) => child.entry.kind === 'directory').length;
-  metadata.writeUInt16LE((inline ? EROFS_INODE_FLAT_INLINE : EROFS_INODE_FLAT_PLAIN) << 1, offset);
-  metadata.writeUInt16LE(TYPE_BITS[entry.kind] | ((entry.mode ?? MODES[entry.kind]) & 0o7777), offset + 4);
-  metadata.writeUInt16LE(entry.kind === 'directory' ? Math.min(directories + 2, MAX_LINKS) : 1, offset + 6);
-  metadata.writeUInt32LE(size, offset + 8);
-  metadata.writeUInt32LE(inline ? 0 : block, offset + 16);
-  metadata.writeUInt32LE(ino, offset + 20);
+function formatInode(metadata: DataView, node: Node, ino: number): void {
+  const { entry, dirents, offset, size, inline, block } = node;
+  metadata.setUint16(offset, (inline ? EROFS_INODE_FLAT_INLINE : EROFS_INODE_FLAT_PLAIN) << 1, true);
+  metadata.setUint16(offset + 4, TYPE_BITS[entry.kind] | ((entry.mode ?? MODES[entry.kind]) & 0o7777), true);
+  metadata.setUint16(offset + 6, entry.kind === 'directory' ? Math.min(dirents.filter(({ to }) => to.entry.kind === 'directory').length, MAX_LINKS) : 1, true);
+  metadata.setUint32(offset + 8, size, true);
+  metadata.setUint32(offset + 16, inline ? 0 : block, true);
+  metadata.setUint32(offset + 20, ino, true);
 }
 
 function formatSuperblock(metadata: Buffer, facts: { readonly root: Node; readonly inodes: number; readonly blocks: number; readonly mtime: number }): void {
@@ -197,19 +220,17 @@ function formatSuperblock(metadata: Buffer, facts: { readonly root: Node; readon
   superblock.writeUInt32LE(erofsChecksum(superblock.subarray(0, BLOCK - EROFS_SUPER_OFFSET)), 4);
 }
 
+/** Two pieces in turn: one may still be written while the other is filled. */
 function* fileChunks(nodes: readonly Node[]): Generator<Uint8Array> {
-  const piece = Buffer.allocUnsafeSlow(PIECE);
+  let [piece, other] = [Buffer.allocUnsafeSlow(PIECE), Buffer.allocUnsafeSlow(PIECE)];
   let used = 0;
   for (const { entry, size } of nodes) {
     if (entry.kind !== 'file') continue;
-    // A file of a piece or less is read at once.
-    if (used > 0 && size <= PIECE && used + size > PIECE) {
-      yield piece.subarray(0, used);
-      used = 0;
-    }
     for (let offset = 0; offset < size; ) {
-      if (used === PIECE) {
-        yield piece;
+      // A file of a piece or less is read at once.
+      if (used > 0 && (used === PIECE || (size <= PIECE && used + size > PIECE))) {
+        yield piece.subarray(0, used);
+        [piece, other] = [other, piece];
         used = 0;
       }
       const length = Math.min(size - offset, PIECE - used);

@@ -12,6 +12,8 @@ import type { ImageEntry, ImageTree } from './image-tree.ts';
 
 /** Names that are kept of the directories used last. */
 const KEPT_NAMES = 65_536;
+/** Inodes that are kept: every path leads over those of its directories. */
+const KEPT_INODES = 1024;
 const MAX_DIRECTORY_SIZE = 16 * 1024 * 1024;
 /** linux/limits.h: PATH_MAX. */
 const MAX_SYMLINK_TARGET = 4096;
@@ -29,6 +31,7 @@ class ErofsTree implements ImageTree {
   readonly #volume: ErofsVolume;
   readonly #data: ErofsData;
   readonly #directories = new BoundedCache<ErofsDirectory>({ limit: KEPT_NAMES, weightOf: (directory) => directory.size + 1 });
+  readonly #inodes = new BoundedCache<ErofsInode>({ limit: KEPT_INODES, weightOf: () => 1 });
 
   constructor(volume: ErofsVolume) {
     this.#volume = volume;
@@ -66,17 +69,21 @@ class ErofsTree implements ImageTree {
   }
 
   #find(path: string): ErofsInode | undefined {
-    let inode = this.#volume.inode(this.#volume.rootNid);
+    let inode = this.#inodeOf(this.#volume.rootNid);
     for (const name of path === '' ? [] : path.split('/')) {
       const nid = inode.kind === 'directory' ? this.#directory(inode).get(name) : undefined;
       if (nid === undefined) return undefined;
-      inode = this.#volume.inode(nid);
+      inode = this.#inodeOf(nid);
     }
     return inode;
   }
 
+  #inodeOf(nid: number): ErofsInode {
+    return this.#inodes.get(nid, () => this.#volume.inode(nid));
+  }
+
   #inode(entry: ImageEntry): ErofsInode {
-    const inode = this.#volume.inode(entry.inode);
+    const inode = this.#inodeOf(entry.inode);
     if (inode.kind === entry.kind) return inode;
     throw this.#error(inode, `the ${entry.kind} ${JSON.stringify(entry.path)}`, inode.kind);
   }

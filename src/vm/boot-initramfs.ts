@@ -22,6 +22,7 @@ import { directoryEntry, fileEntry, sharedLibraries, textEntry, treeEntries, typ
 import { failureOf, findTool, requireTool, runTool } from './host-tool.ts';
 import type { GuestFile } from './initramfs.ts';
 import { compressionsOf, type InitramfsCompression } from './kernel-config.ts';
+import { loadablePart } from './loadable-part.ts';
 import { appendSegment } from './segment.ts';
 
 export type BootInitramfsOptions = {
@@ -92,7 +93,9 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
   const system = await systemEntries(BOOT_APPLETS_NEEDED, node === undefined ? undefined : findTool('dash'), signal, leftOut);
   onProgress?.('selecting modules');
   const { modules, firmware, tree, missingFirmware } = await moduleEntries(options);
-  const tools = [...(runtime?.node ?? []), ...(runtime?.bundle ?? [])];
+  // Node is most of it, and an eighth of Node is read by debuggers only.
+  const programs = runtime?.node.map((entry) => ('from' in entry && entry.from.path === node ? { path: entry.path, mode: entry.mode, data: loadablePart(readFileSync(node)) } : entry));
+  const tools = [...(programs ?? []), ...(runtime?.bundle ?? [])];
   const init = options.init === undefined
     ? textEntry('/init', bootInit({ hasRuntime: node !== undefined, root: options.root, libraryPath: runtime?.libraryPath ?? [] }), 0o755)
     : { ...fileEntry(options.init, '/init'), mode: S_IFREG | 0o755 };

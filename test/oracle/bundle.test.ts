@@ -11,7 +11,7 @@ import { moduleNameOfPath } from '../../src/kmod/alias.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { runApplet } from '../applets/run-applet.ts';
 import { erofsUtils15, imageBy, listingOfDirectory, scratch } from './image-tools.ts';
-import { debianTree, kmod30, runOurs } from './oracle.ts';
+import { debianTree, kmod30, kmod34, runOurs } from './oracle.ts';
 
 const tree = await debianTree('6.12-cloud');
 const reason = typeof tree === 'string' ? tree : kmod30.reason;
@@ -58,6 +58,31 @@ describe.skipIf(reason !== undefined)(`tskmod bundle${reason === undefined ? '' 
     rmSync(root, { recursive: true });
   });
 
+  it.each([kmod30, kmod34])('keeps current indexes of $name, makes them anew as that does, and so those of a selection', async (kmod) => {
+    if (kmod.reason !== undefined) return;
+    const root = join(scratch, 'theirs');
+    const [top, kept, made] = [join(root, 'lib/modules', release), join(scratch, 'kept'), join(scratch, 'made')];
+    mkdirSync(join(root, 'lib/modules'), { recursive: true });
+    execFileSync('cp', ['-a', directory, top]);
+    execFileSync('sh', ['-c', `cd ${top} && rm -f modules.weakdep`]);
+    expect(kmod.run('depmod', ['-b', root, '-C', join(scratch, 'none'), release]).status).toBe(0);
+    expect((await bundle('create', '--from', top, '-o', kept)).stdout).toContain('those of the tree, which are current');
+    // Of a copy the inodes are new, and nothing else.
+    execFileSync('sh', ['-c', `mv ${top} ${top}.old && cp -a ${top}.old ${top} && rm -r ${top}.old && find ${top} -exec touch -d @1700000000 {} +`]);
+    expect((await bundle('create', '--from', top, '-o', made)).stdout).toContain('those of the tree, which are current');
+    expect(sum(made)).toBe(sum(kept));
+    execFileSync('touch', ['-d', '@1700000001', join(top, 'kernel/fs')]);
+    expect((await bundle('create', '--from', top, '-o', made)).stdout).toContain('made anew');
+    expect(sum(made)).toBe(sum(kept));
+    expect((await bundle('create', '--from', top, ...SELECT, '-o', made)).status).toBe(0);
+    rmSync(root, { recursive: true });
+    expect((await bundle('extract', '-C', join(root, 'lib/modules'), made)).status).toBe(0);
+    const ours = listingOfDirectory(root);
+    expect(kmod.run('depmod', ['-b', root, '-C', join(scratch, 'none'), release]).status).toBe(0);
+    expect(listingOfDirectory(root)).toEqual(ours);
+    rmSync(root, { recursive: true });
+  });
+
   it('makes images that the tools of their formats find whole and unpack as they are', () => {
     const expected = listingOfDirectory(unpacked);
     expect(Object.keys(expected).length).toBeGreaterThan(150);
@@ -80,7 +105,7 @@ describe.skipIf(reason !== undefined)(`tskmod bundle${reason === undefined ? '' 
   it.each(['erofs', 'cpio', 'ext4', 'squashfs'])('makes the same %s again, of a copy whose owners, modes, times and order are others', async (format) => {
     const copy = join(scratch, 'copy/lib/modules', release);
     if (!existsSync(copy)) mkdirSync(copy, { recursive: true });
-    if (readdirSync(copy).length === 0) execFileSync('sh', ['-c', `cd ${directory} && find . -type f | sort -r | cpio -pd --quiet ${copy} && chmod -R g+w ${copy} && find ${copy} -exec touch -d @1234567890 {} +`]);
+    if (readdirSync(copy).length === 0) execFileSync('sh', ['-c', `cd ${current} && find . -type f | sort -r | cpio -pd --quiet ${copy} && chmod -R g+w ${copy} && find ${copy} -exec touch -d @1234567890 {} + && touch -d @1 ${copy}/modules.dep`]);
     const again = join(scratch, `again.${format}`);
     expect((await bundle('create', '--from', copy, ...SELECT, '--format', format, '-o', again)).status).toBe(0);
     expect(sum(again)).toBe(sum(selected(format)));
