@@ -42,13 +42,13 @@ function withTranscript(readme, name, text) {
   return readme.slice(0, at) + text + readme.slice(at + old.length);
 }
 
-/** @returns {string} */
+/** Wherever this checkout lies, it is called ~/tsmodprobe. @returns {string} */
 export function machineTranscript() {
   return ON_MACHINE.map((command) => {
     const [name = '', ...words] = command.split(' ');
     const applet = name === 'tskmod' ? [] : [name.replace(/^ts/, '')];
     return `$ ${command}\n${run([...applet, ...words])}`;
-  }).join('').replaceAll(/ +$/gm, '');
+  }).join('').replaceAll(`${top}/`, '~/tsmodprobe/').replaceAll(/ +$/gm, '');
 }
 
 /** @returns {string} */
