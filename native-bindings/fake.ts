@@ -181,7 +181,7 @@ export function openFakeNative(script: FakeScript = {}): FakeNative {
       const errno = record({ call: 'ioctl', file: fileOf(fd), request, data: Buffer.from(data).toString('hex') })?.errno ?? 0;
       return errno === 0 ? { result: script.ioctl?.(request, data) ?? 0 } : { errno };
     },
-    ethtoolDriver: (ifname) => {
+    ethtoolDriver: async (ifname) => {
       const errno = record({ call: 'ethtoolDriver', ifname })?.errno ?? 0;
       if (errno !== 0) return { errno };
       const driver = script.drivers?.[ifname];

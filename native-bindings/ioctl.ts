@@ -41,8 +41,11 @@ export function ioctl(libc: Libc, fd: number, request: number, data: Uint8Array)
   });
 }
 
-/** Does not wait for hardware: the kernel knows the name. */
-export function ethtoolDriver(libc: Libc, ifname: string): { driver: string } | { errno: Errno } {
+/**
+ * Runs on a thread: where no interface has that name any more, the kernel asks for a module `netdev-NAME` first (dev_load), and may ask
+ * the daemon that calls this.
+ */
+export async function ethtoolDriver(libc: Libc, ifname: string): Promise<{ driver: string } | { errno: Errno }> {
   if (ifname === '' || Buffer.byteLength(ifname) >= IFNAMSIZ || ifname.includes('\0')) return { errno: EINVAL };
   const socket = libc.call(libc.function('socket', 'int', ['int', 'int', 'int']), AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return { errno: -socket };
@@ -52,8 +55,8 @@ export function ethtoolDriver(libc: Libc, ifname: string): { driver: string } | 
     block.write(ifname, 0, 'utf8');
     block.writeBigUInt64LE(BigInt(libc.koffi.address(block)) + BigInt(IFREQ_SIZE), IFNAMSIZ);
     block.writeUInt32LE(ETHTOOL_GDRVINFO, IFREQ_SIZE);
-    const result = libc.call(libc.function('ioctl', 'int', ['int', 'ulong', 'void *']), socket, SIOCETHTOOL, block);
-    if (result < 0) return { errno: -result };
+    const answer = await ioctl(libc, socket, SIOCETHTOOL, block);
+    if ('errno' in answer) return answer;
     const driver = block.subarray(IFREQ_SIZE + DRIVER_AT, IFREQ_SIZE + DRIVER_AT + DRIVER_SIZE);
     const end = driver.indexOf(0);
     return { driver: driver.toString('utf8', 0, end < 0 ? driver.length : end) };

@@ -213,8 +213,8 @@ export interface Native {
   readonly blkid: NativeBlkid | undefined;
   /** ioctl(2) with a buffer that the kernel reads and writes, on a thread. */
   ioctl(fd: number, request: number, data: Uint8Array): Promise<{ readonly result: number } | { readonly errno: Errno }>;
-  /** The driver of a network interface (SIOCETHTOOL, ETHTOOL_GDRVINFO). */
-  ethtoolDriver(ifname: string): { readonly driver: string } | { readonly errno: Errno };
+  /** The driver of a network interface (SIOCETHTOOL, ETHTOOL_GDRVINFO), on a thread: the kernel may ask for a module `netdev-IFNAME`. */
+  ethtoolDriver(ifname: string): Promise<{ readonly driver: string } | { readonly errno: Errno }>;
 }
 
 /** One value of a probe, by libblkid's name (`TYPE`, `UUID`, `PART_ENTRY_UUID`). */

@@ -97,7 +97,7 @@ export class Loader {
       case 'install':
         if (this.#live.state(step.module) === 'live') return { outcome: 'live' };
         announce();
-        return step.action === 'insmod' ? this.#insert(step, options) : this.#timed(() => this.#runCommand(step));
+        return this.#shared(step, options);
       case 'remove':
         announce();
         return this.#timed(() => this.#runCommand(step));
@@ -106,12 +106,14 @@ export class Loader {
     }
   }
 
-  /** Shares the load of a module that is under way for another plan. */
-  #insert(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
-    const underWay = this.#inFlight.get(step.module);
+  /** Shares the load of a module, or its install command, that is under way for another plan. */
+  #shared(step: ProbeStep, options: ExecuteOptions): Promise<Attempt> {
+    const key = `${step.action} ${step.module}`;
+    const underWay = this.#inFlight.get(key);
     if (underWay) return options.forKernel ? this.#unlessLoop(step, underWay) : underWay;
-    const attempt = this.#insertNow(step, options).finally(() => this.#inFlight.delete(step.module));
-    this.#inFlight.set(step.module, attempt);
+    const begun = step.action === 'insmod' ? this.#insertNow(step, options) : this.#timed(() => this.#runCommand(step));
+    const attempt = begun.finally(() => this.#inFlight.delete(key));
+    this.#inFlight.set(key, attempt);
     return attempt;
   }
 
@@ -254,8 +256,9 @@ export class Loader {
   }
 }
 
-function loopAttempt({ module }: ProbeStep): Attempt {
+function loopAttempt({ action, module }: ProbeStep): Attempt {
   const code = 'EDEADLK';
-  const text = `${module} is still being initialised after ${LOOP_MS / 1000} s, and may itself wait for this request`;
-  return { outcome: 'failed', failure: { code, errno: errnoByName(code) ?? 35, syscall: 'finit_module', text, kernel: [] } };
+  const [what, syscall] = action === 'install' ? [`the install command of ${module} still runs`, 'sh'] : [`${module} is still being initialised`, 'finit_module'];
+  const text = `${what} after ${LOOP_MS / 1000} s, and may itself wait for this request`;
+  return { outcome: 'failed', failure: { code, errno: errnoByName(code) ?? 35, syscall, text, kernel: [] } };
 }

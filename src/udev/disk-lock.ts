@@ -1,12 +1,13 @@
 // The lock by which a program keeps udev away from a disk that it is changing (flock on the node, as `udevadm lock` takes it).
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import { LOCK_NB, LOCK_SH } from '../system.ts';
 import type { System } from '../system.ts';
 import type { Device } from './device.ts';
+import { openNode } from './open-node.ts';
 
 /** How often a locked disk is looked at again, and for how long. */
 const LOCK_RETRY_MS = 200;
@@ -28,7 +29,7 @@ export async function lockDisk(
   const native = await system.native();
   const deadline = system.clock.now() + LOCK_TIMEOUT_MS;
   for (;;) {
-    const fd = openNode(system, path);
+    const fd = await openDisk(system, path);
     if (fd === undefined || native.flock(fd, LOCK_SH | LOCK_NB) === 0) return fd;
     closeSync(fd);
     if (system.clock.now() >= deadline) {
@@ -40,9 +41,9 @@ export async function lockDisk(
   }
 }
 
-function openNode(system: System, path: string): number | undefined {
+async function openDisk(system: System, path: string): Promise<number | undefined> {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return await openNode(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     // No node, no medium, no such device any more: nobody can work on it.
     if (codeOf(error) === undefined) throw error;

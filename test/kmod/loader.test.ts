@@ -1,4 +1,7 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
@@ -130,6 +133,27 @@ describe('execute', () => {
       code: 'EDEADLK', errno: 35, syscall: 'finit_module', kernel: [], text: 'e1000e is still being initialised after 15 s, and may itself wait for this request',
     });
     expect(new Set(clock.sleeps)).toEqual(new Set([15_000]));
+  });
+
+  it('cuts a loop through an install command, which runs once', async () => {
+    const fixture = machine({ 'etc/modprobe.d/loop.conf': 'install e1000e read -r line < $FIFO; echo ran >> $RAN\n' });
+    const [fifo, ran] = [join(fixture.root, 'fifo'), join(fixture.root, 'ran')];
+    spawnSync('mkfifo', [fifo]);
+    const { testClock } = await import('../udev/fakes.ts');
+    const { Loader } = await import('../../src/kmod/loader.ts');
+    const { LiveModules } = await import('../../src/kmod/live.ts');
+    const loader = new Loader({ ...fixture.system, clock: testClock(), env: { ...process.env, FIFO: fifo, RAN: ran } }, fixture.kmod.source, new LiveModules(fixture.system));
+    const plan = fixture.kmod.plan('e1000e');
+    const first = loader.execute(plan, { forKernel: true });
+    const second = await loader.execute(plan, { forKernel: true });
+    const shared = loader.execute(plan);
+    expect(second.goals[0]?.failure).toEqual({
+      code: 'EDEADLK', errno: 35, syscall: 'sh', kernel: [], text: 'the install command of e1000e still runs after 15 s, and may itself wait for this request',
+    });
+    // Opens when the shell has.
+    await writeFile(fifo, '\n');
+    expect([await first, await shared].flatMap(outcomes)).toEqual([1, 2].map(() => ({ e1000e: 'ran', steps: ['e1000e ran'] })));
+    expect(readFileSync(ran, 'utf8')).toBe('ran\n');
   });
 
   it('cuts a loop through another process, and goes on with a module that has come meanwhile', async () => {

@@ -11,7 +11,7 @@ import type { TestContext } from 'vitest';
 import { selectModules } from '../../src/vm/select.ts';
 import type { VmResult } from '../../src/vm/vm.ts';
 import { debianGuest } from '../../scripts/debian-guest.mjs';
-import { debianKernel, runOurs, whyNoVm } from './guests.ts';
+import { debianKernel, guestKernel, runOurs, whyNoVm } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { unpackedPackage } from '../../scripts/debian-package.mjs';
 
@@ -28,9 +28,12 @@ const FIFTY = Array.from({ length: 50 }, (_, index) => `m${index + 1}`);
 
 /**
  * What `libcrc32c` wants before itself is another module here: so its init asks the kernel, which asks us, for crypto-crc32c. Then
- * aliases of which one of two modules cannot be loaded, and what btrfs needs, whose load ends the daemon that makes it.
+ * an alias whose install command asks for it again, aliases of which one of two modules cannot be loaded, and what btrfs needs, whose load
+ * ends the daemon that makes it.
  */
 const MODPROBE_D = `alias crc32c crc16
+alias tcp_loop ifb
+install ifb perl -e 'socket(S, 2, 1, 0) or die; setsockopt(S, 6, 13, "loop"); exit 0'; /app/modprobe --ignore-install ifb
 alias tcp_first hv_sock
 alias tcp_first crc16
 alias tcp_last crc16
@@ -38,8 +41,8 @@ alias tcp_last hv_sock
 install raid6_pq /tmp/kill-daemon; /app/modprobe --ignore-install raid6_pq
 `;
 
-/** `step NAME SECONDS COMMAND...`: what it says and how it ends goes to the host; what takes too long is killed. */
-const SCRIPT = `
+/** For both guests. `step NAME SECONDS COMMAND...`: what it says and how it ends goes to the host; what takes too long is killed. */
+const PREPARE = `
 step() {
   name=$1 limit=$2
   shift 2
@@ -53,6 +56,10 @@ start() {
   daemon=$!
   read -r line < /tmp/ready
 }
+mknod -m 600 /dev/loop-control c 10 237 2> /dev/null
+`;
+
+const SCRIPT = `${PREPARE}
 unload() {
   umount /mnt/* 2> /dev/null
   for loop in /dev/loop[0-9]*; do losetup -d $loop 2> /dev/null; done
@@ -76,7 +83,6 @@ callers() {
 }
 for name in xfs btrfs ext4 vfat squashfs; do mkdir -p /mnt/$name; done
 cat /proc/sys/kernel/modprobe > /tmp/step.before
-mknod -m 600 /dev/loop-control c 10 237 2> /dev/null
 mknod /tmp/ppp c 108 0
 mknod /tmp/nbd b 43 0
 printf '\\376\\377\\376\\377' > /tmp/strange
@@ -101,6 +107,35 @@ step mount-vfat 120 /bin/mount -t vfat -o loop,ro /images/vfat.img /mnt/vfat
 cat /proc/mounts > /tmp/step.mounts-absent
 unload
 
+# Loops: what the init of libcrc32c asks for is libcrc32c, and an install command asks for its own module. Both take their time.
+echo 'alias crypto-crc32c libcrc32c' > /etc/modprobe.d/loop.conf
+/app/modprobe dummy numdummies=0
+start
+step loop-init 100 /bin/mount -t xfs -o loop,ro /images/xfs.img /mnt/xfs &
+init=$!
+step loop-install 100 perl -e 'socket(S, 2, 1, 0) or die $!; setsockopt(S, 6, 13, "loop")'
+wait $init
+# The daemon asks ethtool for an interface that has gone: the kernel asks for a module of that name.
+kill -STOP $daemon
+/sbin/ip link add gone0 type dummy
+/sbin/ip link del gone0
+kill -CONT $daemon
+step gone 60 tsudevadm settle
+# It opens /dev/btrfs-control for a disk with btrfs: the kernel asks for the module of that. A file says who loads.
+rm /etc/modprobe.d/loop.conf
+tsudevadm control --reload
+who='echo "$MODPROBE_MODULE $(cut -d " " -f 4 /proc/$PPID/stat)"'
+printf '#!/bin/sh\n%s > /tmp/step.installer\n' "$who" > /tmp/kill-daemon
+chmod +x /tmp/kill-daemon
+losetup -f /images/btrfs.img
+step btrfs-control 120 tsudevadm settle
+echo raid6_pq $daemon > /tmp/step.installs
+rm /tmp/kill-daemon
+kill $daemon
+wait $daemon
+mv /tmp/step.daemon /tmp/step.loops
+unload
+
 start
 step present 60 tskmod helper status --json
 callers ours
@@ -118,7 +153,9 @@ step hung 120 /bin/mount -o loop,ro /images/squashfs.img /mnt/squashfs
 cat /proc/mounts > /tmp/step.mounts-hung
 kill -CONT $daemon
 step after-hung 60 tskmod helper status --json
-printf '#!/bin/sh\nrm /tmp/kill-daemon\nkill -KILL %d\n' $daemon > /tmp/kill-daemon
+# Its parent is the shell of the install command, whose parent is who loads.
+printf '#!/bin/sh\nrm /tmp/kill-daemon\n%s > /tmp/step.killer\nkill -KILL %d\n' "$who" $daemon > /tmp/kill-daemon
+echo raid6_pq $daemon > /tmp/step.loader
 chmod +x /tmp/kill-daemon
 step mount-btrfs 240 /bin/mount -o loop,ro /images/btrfs.img /mnt/btrfs
 wait $daemon
@@ -188,7 +225,9 @@ describe('request_module of the kernel, through helper and daemon', () => {
     expect(mounted('mounts')).toEqual(['ext4 ext4', 'squashfs squashfs', 'vfat vfat', 'xfs xfs']);
     expect(mounted('mounts-killed')).toEqual(['btrfs btrfs', 'ext4 ext4', 'squashfs squashfs', 'vfat vfat']);
     expect(mounted('mounts-hung')).toEqual(['ext4 ext4', 'squashfs squashfs', 'vfat vfat']);
-    expect({ status: lines('killed'), answered: asked().filter((line) => line.startsWith('fs-btrfs')) }).toEqual({ status: ['137'], answered: [] });
+    // In the middle of a load that the helper had asked for: for mount, or for the daemon, whose rules look at the disk.
+    const about = (words: string): string[] => lines('daemon').filter((line) => new RegExp(`the kernel ${words} (?:fs-btrfs|char-major-10-234)`).test(line));
+    expect({ status: lines('killed'), killer: lines('killer'), isAsked: about('asks for').length > 0, answered: about('has') }).toEqual({ status: ['137'], killer: lines('loader'), isAsked: true, answered: [] });
   });
 
   it('answers every caller as Debian\'s kmod does, and loads the same modules', (context) => {
@@ -208,9 +247,33 @@ describe('request_module of the kernel, through helper and daemon', () => {
 
   it('answers a request from the init of a module that it is loading', (context) => {
     ended(context);
-    expect([...textOf('step.daemon').matchAll(/the kernel (?:asks for|has) (?:fs-xfs|crypto-crc32c)\b(?!-)(?:: \d+)?/g)].map(([line]) => line).slice(0, 4)).toEqual([
-      'the kernel asks for fs-xfs', 'the kernel asks for crypto-crc32c', 'the kernel has crypto-crc32c: 0', 'the kernel has fs-xfs: 0',
+    expect(nestedIn(textOf('step.daemon'))).toEqual(NESTED);
+  });
+
+  /** Of the daemon of the loops. */
+  const loops = (about: RegExp): string[] => lines('loops').filter((line) => about.test(line)).map((line) => line.replace(/^udevd: \w+: /, ''));
+
+  it('cuts loops: through the init of a module, and through an install command', (context) => {
+    ended(context, 'loop-install');
+    expect(loops(/the kernel (?:asks for|has) (?:fs-xfs|crypto-crc32c)(?:$|:)|libcrc32c .*EDEADLK/).slice(0, 5)).toEqual([
+      'the kernel asks for fs-xfs', 'the kernel asks for crypto-crc32c',
+      'libcrc32c for request_module: libcrc32c is still being initialised after 15 s, and may itself wait for this request (EDEADLK)',
+      'the kernel has crypto-crc32c: 1', 'the kernel has fs-xfs: 1',
     ]);
+    expect(textOf('steps')).toMatch(/^loop-init (?!0|124)\d+$/m);
+    expect(loops(/tcp_loop|ifb .*EDEADLK/)).toEqual([
+      'the kernel asks for tcp_loop', 'the kernel asks for tcp_loop',
+      'ifb for request_module: the install command of ifb still runs after 15 s, and may itself wait for this request (EDEADLK)',
+      'the kernel has tcp_loop: 1', 'the kernel has tcp_loop: 0',
+    ]);
+  });
+
+  it('never has the daemon wait for itself', (context) => {
+    ended(context, 'gone', 'btrfs-control');
+    expect(loops(/char-major-10-234/)).toEqual(['the kernel asks for char-major-10-234', 'the kernel has char-major-10-234: 0']);
+    // And no CLI in its place.
+    expect(lines('installer')).toEqual(lines('installs'));
+    expect(loops(/gone0/)).toEqual(['the kernel asks for netdev-gone0', 'the kernel has netdev-gone0: 1', 'the kernel asks for gone0', 'the kernel has gone0: 1', 'gone0: no driver: ENODEV']);
   });
 
   it('answers fifty at once: names that nothing has, and fifty loads', (context) => {
@@ -225,6 +288,43 @@ describe('request_module of the kernel, through helper and daemon', () => {
     expect(textOf('step.bad')).toBe('1\n1\n1\n1\n1\n');
   });
 });
+
+describe('request_module of an older kernel', () => {
+  it('is answered within the init of a module', async (context) => {
+    const kernel = whyNoHelper() ?? await guestKernel('6.1');
+    if (typeof kernel === 'string') return context.skip(kernel);
+    if (kernel.modules === undefined || kernel.release === undefined) throw new Error('no modules');
+    const scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-helper-'));
+    try {
+      makeImages(scratch, ['xfs']);
+      const conf = join(scratch, 'modprobe.conf');
+      writeFileSync(conf, 'alias crc32c crc16\n');
+      const packages = packagesInGuest([], ['bin/mount']);
+      const result = await runOurs(kernel, `${PREPARE}
+mkdir -p /mnt/xfs
+tskmod helper install
+start
+step mount 100 /bin/mount -o loop,ro /images/xfs.img /mnt/xfs
+vmctl put /tmp/steps /tmp/step.mount /tmp/step.daemon
+`, {
+        modules: await selectModules(kernel.modules, kernel.release, ['xfs', 'loop', 'crc32c_generic', 'crc16'].map((name) => `kernel/**/${name}`)), overlays: packages.overlays,
+        files: [...packages.files, { source: conf, target: '/etc/modprobe.d/request-module.conf' }, { source: HELPER, target: '/app/tskmod-helper' }, { source: join(scratch, 'images'), target: '/images' }],
+      });
+      const textOf = (name: string) => result.files.get(name)?.toString() ?? '';
+      expect(textOf('steps'), `${textOf('step.mount')}\n${textOf('step.daemon')}\n${result.console}`).toBe('mount 0\n');
+      expect(nestedIn(textOf('step.daemon'))).toEqual(NESTED);
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  }, 240_000);
+});
+
+/** What the init of libcrc32c asks for, which xfs needs. */
+const NESTED = ['the kernel asks for fs-xfs', 'the kernel asks for crypto-crc32c', 'the kernel has crypto-crc32c: 0', 'the kernel has fs-xfs: 0'];
+
+function nestedIn(log: string): string[] {
+  return [...log.matchAll(/the kernel (?:asks for|has) (?:fs-xfs|crypto-crc32c)\b(?!-)(?:: \d+)?/g)].map(([line]) => line).slice(0, NESTED.length);
+}
 
 /** The build leaves none where there is no compiler. */
 function whyNoHelper(): string | undefined {
@@ -241,12 +341,13 @@ function fiftyOf(tree: string): string[] {
   return names.slice(0, FIFTY.length);
 }
 
-function makeImages(directory: string): void {
+function makeImages(directory: string, names: readonly string[] = ['xfs', 'btrfs', 'ext4', 'vfat', 'squashfs']): void {
   const tool = (name: string, path: string): string => join(unpackedPackage(name), path);
   mkdirSync(join(directory, 'images'));
   mkdirSync(join(directory, 'content'));
   writeFileSync(join(directory, 'content/file'), 'content\n');
   const make = (name: string, mib: number, program: string, ...args: readonly string[]): void => {
+    if (!names.includes(name)) return;
     const path = join(directory, 'images', `${name}.img`);
     writeFileSync(path, '');
     truncateSync(path, mib * 2 ** 20);
@@ -257,6 +358,7 @@ function makeImages(directory: string): void {
   make('btrfs', 128, tool('btrfs-progs', 'sbin/mkfs.btrfs'), '-q');
   make('ext4', 8, 'mkfs.ext4', '-q', '-F');
   make('vfat', 8, tool('dosfstools', 'sbin/mkfs.vfat'));
+  if (!names.includes('squashfs')) return;
   const squashfs = join(directory, 'images/squashfs.img');
   const { status, stderr } = spawnSync('mksquashfs', [join(directory, 'content'), squashfs, '-quiet', '-no-progress'], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`mksquashfs: ${stderr}`);

@@ -1,10 +1,11 @@
 // The axes of an event node, as the kernel tells them to who opens it.
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 
 import { codeOf, messageOf } from '../../errors.ts';
 import { errnoName } from '../../system.ts';
 import type { System } from '../../system.ts';
+import { openNode } from '../open-node.ts';
 
 /** linux/input.h: EVIOCGABS(0); the number of the axis is added. */
 export const EVIOCGABS = 0x80184540;
@@ -19,7 +20,7 @@ export async function readAbsInfo(system: System, node: string, axes: readonly n
   const none = (reason: string): undefined => void system.log.debug({ code: 'input-id', message: `${node}: no axes: ${reason}` });
   let fd: number;
   try {
-    fd = openSync(node, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    fd = await openNode(node, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
     return none(messageOf(error));

@@ -1,10 +1,11 @@
 // The builtin blkid: ID_FS_*, ID_PART_TABLE_* and ID_PART_ENTRY_* of a block device, by libblkid.
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
 import { codeOf, messageOf } from '../../errors.ts';
 import type { BlkidResult } from '../../system.ts';
+import { openNode } from '../open-node.ts';
 import type { Builtin, BuiltinContext, BuiltinOutcome } from './builtin.ts';
 import { gptAutoRoot } from './gpt-auto-root.ts';
 import { parseBuiltinCommand } from './options.ts';
@@ -59,7 +60,7 @@ export const blkidBuiltin: Builtin = {
 
     let fd: number;
     try {
-      fd = openSync(join(system.roots.dev, device.devname), constants.O_RDONLY | constants.O_NONBLOCK);
+      fd = await openNode(join(system.roots.dev, device.devname), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       debug(messageOf(error));
       // A card reader without a card: nothing is wrong, and there is nothing to say.

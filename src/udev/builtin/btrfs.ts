@@ -1,10 +1,11 @@
 // The builtin btrfs: whether all devices of a btrfs file system have been seen, so that it can be mounted.
 
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { messageOf } from '../../errors.ts';
 import { errnoName } from '../../system.ts';
+import { openNode } from '../open-node.ts';
 import type { Builtin } from './builtin.ts';
 
 /** linux/btrfs.h: _IOR(0x94, 39, struct btrfs_ioctl_vol_args), which is an fd (8 bytes) and a name (4088). */
@@ -25,7 +26,7 @@ export const btrfsBuiltin: Builtin = {
     if (bytes.length >= VOL_ARGS_SIZE - NAME_AT || bytes.includes(0)) return debug('the name of the device is too long');
     let fd: number;
     try {
-      fd = openSync(join(system.roots.dev, 'btrfs-control'), 'r+');
+      fd = await openNode(join(system.roots.dev, 'btrfs-control'), 'r+');
     } catch (error) {
       // Without the module the file system cannot be mounted either.
       debug(messageOf(error));

@@ -1,12 +1,13 @@
 // The builtin keyboard: what hwdb says of keys and axes of an input device, written into the kernel.
 
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { messageOf } from '../../errors.ts';
 import { errnoName } from '../../system.ts';
 import type { System } from '../../system.ts';
 import type { Device } from '../device.ts';
+import { openNode } from '../open-node.ts';
 import { ABSINFO_SIZE, EVIOCGABS } from './abs-info.ts';
 import type { Builtin, BuiltinContext } from './builtin.ts';
 import { keyCode } from './key-codes.ts';
@@ -81,7 +82,7 @@ async function writeMaps(context: BuiltinContext, keys: readonly KeyChange[], ax
   if (device.devname === undefined) return report('no device node');
   let fd: number;
   try {
-    fd = openSync(join(system.roots.dev, device.devname), axes.length > 0 ? 'r+' : 'r');
+    fd = await openNode(join(system.roots.dev, device.devname), axes.length > 0 ? 'r+' : 'r');
   } catch (error) {
     return report(messageOf(error));
   }

@@ -9,7 +9,7 @@ export const netDriverBuiltin: Builtin = {
   help: 'Set driver for network device',
   runOnce: true,
   run: async ({ system, device }) => {
-    const answer = (await system.native()).ethtoolDriver(device.sysname);
+    const answer = await (await system.native()).ethtoolDriver(device.sysname);
     if ('driver' in answer) return answer.driver === '' ? undefined : new Map([['ID_NET_DRIVER', answer.driver]]);
     system.log.debug({ code: 'net-driver', message: `${device.sysname}: no driver: ${errnoName(answer.errno)}` });
     return undefined;

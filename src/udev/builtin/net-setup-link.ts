@@ -43,7 +43,7 @@ export function netSetupLinkBuiltin({ applies = false }: { readonly applies?: bo
         return undefined;
       }
       const properties = new Map<string, string>();
-      const answer = (await system.native()).ethtoolDriver(device.sysname);
+      const answer = await (await system.native()).ethtoolDriver(device.sysname);
       const driver = 'driver' in answer && answer.driver !== '' ? answer.driver : undefined;
       if (driver !== undefined) properties.set('ID_NET_DRIVER', driver);
 
