@@ -2,6 +2,7 @@
 
 import { UsageError } from '../errors.ts';
 import { type CheckReport, checkBoot, isReached, type Link, type TargetReport } from '../machine/check-boot.ts';
+import type { AbsentFirmware } from '../machine/firmware.ts';
 import { type Goal, GOALS } from '../machine/machine-goals.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
@@ -70,9 +71,11 @@ export function formatCheck(report: CheckReport, { verbose, colour }: { readonly
   const lines = [`${image}: ${isInitramfs ? 'an initramfs' : 'modules'} of kernel ${release}${was}`];
   for (const target of targets) {
     const assumed = [...new Set(target.links.flatMap(({ status, driver, alias }) => (status === 'assumed' ? driver ?? alias ?? [] : [])))];
-    const mark = target.ok ? paint(assumed.length === 0 ? 'ok     ' : 'likely ', GREEN, colour) : paint('MISSING', needs.includes(target.goal) ? RED : YELLOW, colour);
+    const isLikely = assumed.length > 0 || (target.firmware ?? []).some(({ missing, all }) => missing.length === all);
+    const mark = target.ok ? paint(!isLikely ? 'ok     ' : 'likely ', GREEN, colour) : paint('MISSING', needs.includes(target.goal) ? RED : YELLOW, colour);
     lines.push(`${mark}  ${clean(`${target.goal.padEnd(8)}  ${target.name.padEnd(width)}  ${modulesOf(target)}`).trimEnd()}`);
     for (const link of target.links) if (verbose || !isReached(link) || link.status === 'other') lines.push(`           ${clean(linkText(link, release))}`);
+    for (const absent of target.firmware ?? []) lines.push(`           ${clean(firmwareText(absent, verbose))}`);
     if (assumed.length > 0 && !verbose) lines.push(`           built in there, and taken to be built in here, too: ${clean(assumed.join(', '))}`);
   }
   const absent = needs.filter((goal) => !targets.some((target) => target.goal === goal));
@@ -96,6 +99,15 @@ function linkText({ why, alias, driver, module, status, missing, source }: Link,
     case 'builtin': return `${module === undefined ? '' : `${module}, `}built in: ${why}${was}`;
     case 'module': return `${module ?? ''}: ${why}${was}`;
   }
+}
+
+/** Some modules name a hundred files. */
+const FIRMWARE_SHOWN = 3;
+
+function firmwareText({ module, missing, all }: AbsentFirmware, verbose: boolean): string {
+  const shown = verbose ? missing : missing.slice(0, FIRMWARE_SHOWN);
+  const more = missing.length > shown.length ? ' …' : '';
+  return `${module} may want firmware that is not there (${missing.length} of ${all}): ${shown.join(', ')}${more}`;
 }
 
 function verdictOf({ boots, needs, targets }: CheckReport): string {

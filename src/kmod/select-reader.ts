@@ -29,7 +29,7 @@ const MAX_SYSFS_DEPTH = 64;
 const MAX_SYSFS_DIRECTORIES = 1_000_000;
 
 /** The endings that the kernel tries, in its order. */
-const FIRMWARE_ENDINGS = ['', '.zst', '.xz'];
+export const FIRMWARE_ENDINGS = ['', '.zst', '.xz'];
 
 /**
  * The files that a request selects from a source, with the bytes of each. Only what the source itself says counts, not the configuration of
@@ -96,7 +96,7 @@ async function readFirmware(
   let done = 0;
   const named = await Promise.all(modules.map(async ({ path }) => {
     const resolved = source.resolve(path);
-    const names = await reader.use(resolved, (image) => firmwareOf(image, resolved));
+    const names = await reader.use(resolved, (image) => firmwareNames(image, resolved));
     onProgress?.(++done, modules.length);
     return names;
   }));
@@ -116,7 +116,8 @@ async function readFirmware(
   return { files: [...files.values()].sort((a, b) => (a.path < b.path ? -1 : 1)), missing };
 }
 
-function firmwareOf(image: Uint8Array, file: string): string[] {
+/** What `firmware=` of a module's image names. */
+export function firmwareNames(image: Uint8Array, file: string): string[] {
   return (parseModuleInfo(image, file)?.entries ?? []).filter(({ key, value }) => key === 'firmware' && isBelow(value)).map(({ value }) => value);
 }
 

@@ -4,9 +4,11 @@ import type { Source } from '../kmod/probe.ts';
 import type { CapturedDevice } from '../udev/umockdev.ts';
 import { answerOf, answersFor, isUsable, type ModuleAnswer } from './driver-answer.ts';
 import { configuredIn, type KernelFiles } from './kernel-files.ts';
-import { type Goal, GOALS, goalsOf, type Request, type Target } from './machine-goals.ts';
+import { type AbsentFirmware, absentFirmware } from './firmware.ts';
+import { type Goal, GOALS, goalsOf, type Target } from './machine-goals.ts';
 import { releaseOf } from './open-machine.ts';
 import type { Recording } from './recording.ts';
+import type { Program, Request } from './root-layers.ts';
 
 /**
  * One device on the way, or one request. `assumed`: built in there, and nothing here speaks of it. `other`: another driver than there takes it.
@@ -32,6 +34,8 @@ export type TargetReport = {
   readonly name: string;
   readonly ok: boolean;
   readonly links: readonly Link[];
+  /** Of its modules; absent where all is there. No device needs all that its module names, and some need none. */
+  readonly firmware?: readonly AbsentFirmware[];
 };
 
 export type CheckReport = {
@@ -68,6 +72,9 @@ export function checkBoot(recording: Recording, kernel: KernelFiles, options: Ch
   };
 }
 
+/** In an initramfs. */
+const PROGRAM_PLACES = ['sbin', 'bin', 'usr/sbin', 'usr/bin', 'lib/systemd', 'usr/lib/systemd'];
+
 type Judged = Pick<ModuleAnswer, 'missing'> & Pick<Link, 'module' | 'status'> & { readonly source?: Source };
 
 class Way {
@@ -88,7 +95,7 @@ class Way {
     this.#isSame = releaseOf(recording) === kernel.release;
   }
 
-  report({ goal, name, devices, requests }: Target): TargetReport {
+  report({ goal, name, devices, requests, programs }: Target): TargetReport {
     const links: Link[] = [];
     const seen = new Set<string>();
     for (const { devpath } of devices) {
@@ -96,7 +103,17 @@ class Way {
       this.#add(devpath, seen, links);
     }
     links.push(...requests.flatMap((request) => this.#requested(request)));
-    return { goal, name, links, ok: links.every((link) => isReached(link)) };
+    links.push(...programs.flatMap((program) => this.#programmed(program)));
+    const modules = new Set(links.flatMap(({ status, module }) => (module !== undefined && (status === 'module' || status === 'other') ? module : [])));
+    const firmware = [...modules].flatMap((module) => absentFirmware(this.#kernel, module) ?? []);
+    return { goal, name, links, ok: links.every((link) => isReached(link)), ...(firmware.length > 0 ? { firmware } : {}) };
+  }
+
+  /** Other modules are for a system that has its programs. */
+  #programmed({ names, why }: Program): readonly Link[] {
+    const { isInitramfs, holds } = this.#kernel;
+    if (!isInitramfs || !holds || names.some((name) => PROGRAM_PLACES.some((place) => holds(`${place}/${name}`)))) return [];
+    return [{ status: 'missing', missing: [names[0] ?? ''], why }];
   }
 
   #add(devpath: string, seen: Set<string>, links: Link[]): void {

@@ -21,6 +21,8 @@ export type KernelFiles = {
   readonly release: string;
   /** An archive with an /init. */
   readonly isInitramfs: boolean;
+  /** Whether it has a file, by its path without a slash in front; absent for what holds modules only. */
+  readonly holds?: (path: string) => boolean;
   readonly system: System;
   readonly kmod: Kmod;
   close(): Promise<void>;
@@ -43,7 +45,8 @@ async function openDirectory(machine: Machine, directory: string, name: string, 
   const isTree = existsSync(join(directory, 'modules.dep')) || existsSync(join(directory, 'modules.order'));
   const release = isTree ? given ?? basename(directory) : chooseRelease(machine, name, given, [...TREES.map((tree) => join(directory, tree)), directory].map(releasesAt));
   const system = machine.openSystem({ release, roots: { config: isTree ? emptyDirectory(machine) : directory } });
-  return withKmod({ name, release, isInitramfs: false, system }, await openModules(system, isTree ? directory : placesOf(release).map((place) => join(directory, place)).find((place) => existsSync(place)) ?? directory));
+  const holds = (path: string): boolean => existsSync(join(directory, path));
+  return withKmod({ name, release, isInitramfs: false, ...(isTree ? {} : { holds }), system }, await openModules(system, isTree ? directory : placesOf(release).map((place) => join(directory, place)).find((place) => existsSync(place)) ?? directory));
 }
 
 async function openImage(machine: Machine, path: string, given: string | undefined): Promise<KernelFiles> {
@@ -60,9 +63,10 @@ async function openImage(machine: Machine, path: string, given: string | undefin
     // Without indexes they are computed, which needs the file, and not what is open of it.
     const opened = sourceInImage(image, release);
     const hasIndex = opened.exists('modules.dep.bin') || opened.exists('modules.dep');
-    if (!hasIndex) close();
     const source = hasIndex ? opened : await openModules(system, path);
-    return withKmod({ name: path, release, isInitramfs: tree.format === 'cpio' && resolveInside(tree, 'init') !== undefined, system }, source);
+    const holds = (file: string): boolean => resolveInside(tree, file) !== undefined;
+    const kernel = withKmod({ name: path, release, isInitramfs: tree.format === 'cpio' && holds('init'), ...(isTree ? {} : { holds }), system }, source);
+    return hasIndex ? kernel : { ...kernel, close: () => kernel.close().finally(close) };
   } catch (error) {
     close();
     throw error;

@@ -6,12 +6,10 @@ import { parseCapabilityBits } from '../udev/builtin/capability-bits.ts';
 import { inputKinds } from '../udev/builtin/input-kind.ts';
 import type { CapturedDevice } from '../udev/umockdev.ts';
 import type { Recording } from './recording.ts';
+import { networkRoot, type Program, type Request, rootLayers } from './root-layers.ts';
 
 export const GOALS = ['root', 'keyboard', 'network'] as const;
 export type Goal = (typeof GOALS)[number];
-
-/** A name that is asked for beside the devices' own: an alias, and the module that it is in most kernels. */
-export type Request = { readonly alias: string; readonly module: string; readonly why: string };
 
 export type Target = {
   readonly goal: Goal;
@@ -20,6 +18,8 @@ export type Target = {
   /** It and what it is made of, such as the disks of a volume group. */
   readonly devices: readonly CapturedDevice[];
   readonly requests: readonly Request[];
+  /** What an initramfs must have for it. */
+  readonly programs: readonly Program[];
 };
 
 /** File systems that are on no device of their own. */
@@ -35,18 +35,22 @@ export function goalsOf(recording: Recording, { goals, root }: { readonly goals:
 }
 
 function rootOf(recording: Recording, given: string | undefined): Target {
-  const [source = '', , type = ''] = textOf(recording, 'proc/mounts').split('\n')[0]?.split(' ') ?? [];
-  const command = /(?:^|\s)root=("[^"]*"|\S+)/.exec(textOf(recording, 'proc/cmdline'))?.[1]?.replaceAll('"', '');
+  const [source = '', , type = '', options = ''] = textOf(recording, 'proc/mounts').split('\n')[0]?.split(' ') ?? [];
+  const cmdline = textOf(recording, 'proc/cmdline');
+  const command = /(?:^|\s)root=("[^"]*"|\S+)/.exec(cmdline)?.[1]?.replaceAll('"', '');
   const mounted = source === '' || NO_DISK.test(source) ? undefined : source;
   // /dev/root is the kernel's word for what root= named.
   const specs = given === undefined ? [mounted === `${OWN_ROOTS.dev}/root` ? undefined : mounted, command].filter((spec) => spec !== undefined) : [given];
+  const network = given === undefined ? networkRoot(cmdline, source === '' ? undefined : { source, type, options }) : networkRoot(`root=${given}`, undefined);
+  if (network) return { goal: 'root', ...network, devices: bootInterface(recording) };
   for (const spec of specs) {
     const device = findDisk(recording, spec);
     if (!device) continue;
     const fileSystem = device.record?.properties.get('ID_FS_TYPE') ?? (spec === mounted ? type : undefined);
     const devices = withSlaves(recording, device);
-    const requests = [...devices.flatMap(mapperRequests), ...(fileSystem ? [{ alias: `fs-${fileSystem}`, module: fileSystem, why: `file system ${fileSystem}` }] : [])];
-    return { goal: 'root', name: `${OWN_ROOTS.dev}/${device.properties.get('DEVNAME') ?? ''}`, devices, requests };
+    const { requests: layers, programs } = rootLayers(devices, given === undefined ? cmdline : '');
+    const requests = [...layers, ...(fileSystem ? [{ alias: `fs-${fileSystem}`, module: fileSystem, why: `file system ${fileSystem}` }] : [])];
+    return { goal: 'root', name: `${OWN_ROOTS.dev}/${device.properties.get('DEVNAME') ?? ''}`, devices, requests, programs };
   }
   throw new UnsupportedError(specs.length === 0 ? 'the recording does not say which disk / is on: name it with --root' : `no disk of the recording is ${specs.join(' or ')}${given === undefined ? ': name it with --root' : ''}`);
 }
@@ -74,19 +78,8 @@ function withSlaves({ devices }: Recording, disk: CapturedDevice): readonly Capt
   return found;
 }
 
-/** The module of a mapped or an MD device, which no device asks for. */
-function mapperRequests({ attributes }: CapturedDevice): readonly Request[] {
-  const uuid = valueOf(attributes, 'dm/uuid');
-  const level = valueOf(attributes, 'md/level');
-  return [
-    ...(uuid === '' ? [] : [{ alias: 'dm_mod', module: 'dm_mod', why: 'device mapper' }]),
-    ...(uuid.startsWith('CRYPT-') ? [{ alias: 'dm_crypt', module: 'dm_crypt', why: 'encryption' }] : []),
-    ...(level === '' ? [] : [{ alias: 'md_mod', module: 'md_mod', why: 'software RAID' }, { alias: `md-${level}`, module: /^raid[456]$/.test(level) ? 'raid456' : level, why: `software RAID ${level}` }]),
-  ];
-}
-
 function keyboardsOf({ devices }: Recording): readonly Target[] {
-  return devices.filter(isKeyboard).map((device) => ({ goal: 'keyboard', name: valueOf(device.attributes, 'name') || device.devpath, devices: [device], requests: [] }));
+  return devices.filter(isKeyboard).map((device) => ({ goal: 'keyboard', name: valueOf(device.attributes, 'name') || device.devpath, devices: [device], requests: [], programs: [] }));
 }
 
 /** As udev's input_id sees it, which a recording without a database does not tell. */
@@ -99,10 +92,18 @@ function isKeyboard({ subsystem, attributes }: CapturedDevice): boolean {
   }).includes('ID_INPUT_KEYBOARD');
 }
 
+/** The interface that was up, else the first: a root file system on the network came by one of them. */
+function bootInterface(recording: Recording): readonly CapturedDevice[] {
+  const devices = interfacesOf(recording).flatMap((target) => target.devices);
+  const device = devices.find(({ attributes }) => valueOf(attributes, 'operstate') === 'up') ?? devices[0];
+  if (!device) throw new UnsupportedError('/ is on the network, and the recording has no interface of hardware');
+  return [device];
+}
+
 /** Interfaces of hardware. */
 function interfacesOf({ devices }: Recording): readonly Target[] {
   return devices.filter(({ subsystem, devpath }) => subsystem === 'net' && !devpath.startsWith('/devices/virtual/'))
-    .map((device) => ({ goal: 'network', name: device.devpath.slice(device.devpath.lastIndexOf('/') + 1), devices: [device], requests: [] }));
+    .map((device) => ({ goal: 'network', name: device.devpath.slice(device.devpath.lastIndexOf('/') + 1), devices: [device], requests: [], programs: [] }));
 }
 
 function textOf({ files }: Recording, name: string): string {

@@ -1,8 +1,10 @@
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { checkApplet } from '../../src/applets/check.ts';
 import { diffApplet } from '../../src/applets/diff.ts';
+import { type CpioEntry, formatCpio, S_IFREG } from '../../src/image/cpio.ts';
 import { runApplet } from '../applets/run-applet.ts';
 import { fixtureRoot } from '../fixture-root.ts';
 import { buildModule } from '../kmod/elf-builder.ts';
@@ -135,6 +137,56 @@ It boots: root, keyboard, network in reach.
     const { 'pci:vN': _, ...aliases } = ALIASES;
     const guessed = await check(tree({ ...other, aliases }), builtinThere);
     expect(guessed).toMatchObject({ status: 0, stdout: expect.stringContaining('likely   network   eth0\n           built in there, and taken to be built in here, too: nic\n') });
+  });
+
+  /** An initramfs of a tree, with files more. */
+  const initramfs = (files: Readonly<Record<string, string>>, changes: Tree = {}): string => {
+    const root = tree(changes);
+    const entries: CpioEntry[] = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(({ parentPath, name }) => (
+      { path: relative(root, join(parentPath, name)), mode: S_IFREG | 0o644, data: readFileSync(join(parentPath, name)) }
+    ));
+    entries.push(...Object.entries({ init: '', ...files }).map(([path, text]) => ({ path, mode: S_IFREG | 0o755, data: Buffer.from(text) })));
+    return join(fixtureRoot({ 'initrd.img': formatCpio(entries) }), 'initrd.img');
+  };
+  const missed = async (image: string, text: string, ...options: readonly string[]) => {
+    const { status, stdout, stderr } = await check(image, text, ...options);
+    expect(stderr).toBe('');
+    return [status, ...stdout.split('\n').filter((line) => line.startsWith('    ')).map((line) => line.trim())];
+  };
+
+  it('wants of an initramfs the programs for what the root disk is made of', async () => {
+    expect(await missed(initramfs({}), recording())).toEqual([1, 'cryptsetup missing: program for encryption', 'mdadm missing: program for software RAID']);
+    expect(await missed(initramfs({ 'sbin/mdadm': '', 'usr/lib/systemd/systemd-cryptsetup': '' }), recording())).toEqual([0]);
+    const lvm = recording().replace('CRYPT-LUKS2-x', 'LVM-abc');
+    expect(await missed(initramfs({ 'sbin/mdadm': '' }), lvm)).toEqual([1, 'lvm missing: program for LVM']);
+    // A recording of umockdev has no such attributes.
+    const told = recording({ cmdline: 'root=/dev/dm-0 rd.luks.uuid=1 rd.lvm.lv=vg/root' }).replace(/^A: (?:dm|md)\/.*\n/gm, '');
+    expect(await missed(initramfs({}), told)).toEqual([1, 'cryptsetup missing: program for encryption', 'lvm missing: program for LVM']);
+    expect(await missed(tree(), recording())).toEqual([0]);
+  });
+
+  it('names firmware that is not there', async () => {
+    const at = `lib/modules/${RELEASE}`;
+    const files = { [`${at}/nic.ko`]: buildModule({ modinfo: ['license=GPL', 'firmware=nic/a.fw', 'firmware=nic/b.fw', 'firmware=nic/c-*.fw'] }) };
+    const [none, some, all] = [{ 'sbin/mdadm': '', 'sbin/cryptsetup': '' }, { 'lib/firmware/nic/a.fw.xz': '' }, { [`lib/firmware/updates/${RELEASE}/nic/b.fw`]: '' }];
+    const seen = (more: Readonly<Record<string, string>>) => missed(initramfs({ ...none, ...more }, { gone: ['nic'], files }), recording(), '--need', 'network');
+    expect(await seen({})).toEqual([0, 'nic may want firmware that is not there (2 of 3): nic/a.fw, nic/b.fw']);
+    expect(await seen(some)).toEqual([0, 'nic may want firmware that is not there (1 of 3): nic/b.fw']);
+    expect(await seen({ ...some, ...all })).toEqual([0]);
+    // Modules alone are used with the firmware of some system.
+    expect(await missed(tree({ gone: ['nic'], files }), recording())).toEqual([0]);
+    expect(JSON.parse((await check(initramfs(none, { gone: ['nic'], files }), recording(), '--json')).stdout).targets[2].firmware).toEqual([{ module: 'nic', missing: ['nic/a.fw', 'nic/b.fw'], all: 3 }]);
+  });
+
+  it.each<[string, string, readonly string[]]>([
+    ['NFS that / is mounted from', recording({ mounts: 'server:/x / nfs4 rw,vers=4.2 0 0\\n' }), ['nfs missing: file system nfs (nfs)', 'nfsv4 missing: NFS version 4 (nfsv4)', 'nfsmount missing: program for NFS']],
+    ['NFS of the command line', recording({ mounts: 'rootfs / rootfs rw 0 0\\n', cmdline: 'root=/dev/nfs nfsroot=1.2.3.4:/x ip=dhcp' }), ['nfs missing: file system nfs (nfs)', 'nfsv3 missing: NFS version 3 (nfsv3)', 'nfsmount missing: program for NFS']],
+    ['iSCSI', recording({ mounts: 'rootfs / rootfs rw 0 0\\n', cmdline: 'netroot=iscsi:1.2.3.4::::iqn.x root=LABEL=r' }), ['iscsi_tcp missing: iSCSI (iscsi_tcp)', 'iscsistart missing: program for iSCSI']],
+    ['a network block device', recording({ mounts: 'rootfs / rootfs rw 0 0\\n', cmdline: 'root=nbd:1.2.3.4:x' }), ['nbd missing: network block device (nbd)', 'nbd-client missing: program for network block devices']],
+  ])('wants the interface and more for a root on %s', async (_, recorded, expected) => {
+    const text = recorded.replace('A: proc/modules=', `A: proc/modules=${['nfs', 'nfsv3', 'nfsv4', 'iscsi_tcp', 'nbd'].map((module) => String.raw`${module} 1 0 - Live 0x0\n`).join('')}`);
+    expect(await missed(initramfs({}), text)).toEqual([1, ...expected]);
+    expect(await missed(initramfs({}, { gone: ['nic'] }), text)).toEqual([1, 'nic missing: pci n (pci:vN), driven by nic there', ...expected, 'nic missing: pci n (pci:vN), driven by nic there']);
   });
 
   it('judges by what is needed', async () => {
