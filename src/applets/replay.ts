@@ -4,7 +4,7 @@ import { codeOf, LimitError, messageOf, UsageError } from '../errors.ts';
 import { openKmod } from '../kmod/kmod.ts';
 import { type Fault, faultsOf, shrink } from '../machine/chaos.ts';
 import { openMachine } from '../machine/open-machine.ts';
-import { replay, type ReplayResult } from '../machine/replay.ts';
+import { replay, type ReplayNode, type ReplayResult } from '../machine/replay.ts';
 import type { Log, LogRecord, SystemOptions } from '../system.ts';
 import { loadMachineRules } from '../udev/rule-store.ts';
 import type { Applet, AppletContext } from './applet.ts';
@@ -17,7 +17,7 @@ import { openProgress } from './progress.ts';
 import { answersHelp } from './standard-options.ts';
 
 const OPTIONS: readonly OptionSpec[] = [
-  { long: 'in-time' }, { long: 'chaos', argument: 'required' }, { long: 'no-rules' }, MODULES_OPTION, { long: 'set-version', short: 'S', argument: 'required' }, { long: 'json' },
+  { long: 'in-time' }, { long: 'chaos', argument: 'required' }, { long: 'no-rules' }, MODULES_OPTION, { long: 'set-version', short: 'S', argument: 'required' }, { long: 'verbose', short: 'v' }, { long: 'json' },
   { long: 'help', short: 'h' }, { long: 'version', short: 'V' },
 ];
 
@@ -25,8 +25,8 @@ const HELP = `Usage: tskmod replay FILE [OPTION]...
 
 Plays the events of a recording (tskmod record --follow) to our daemon, which finds
 the recorded machine: a coldplug, then the events, with this machine's rules. Links,
-database and attributes go to a directory that is removed; modules are planned and
-not loaded; no program of a rule is run. Then it looks whether no device was
+database and attributes go to a directory that is removed; modules and nodes are
+planned and not made; no program of a rule is run. Then it looks whether no device was
 forgotten, none is left over, and every module was asked for.
 
       --in-time            at the times of the recording, not as fast as it goes
@@ -38,6 +38,7 @@ forgotten, none is left over, and every module was asked for.
       --no-rules           modules only, by MODALIAS
       --modules PATH       modules are in PATH (as modprobe's)
   -S, --set-version REL    the kernel release, when not the recording's
+  -v, --verbose            what /dev would have, and the programs that were not run
       --json               one JSON object (docs/json.md)
   -V, --version
   -h, --help
@@ -62,7 +63,7 @@ export const replayApplet: Applet = {
       const chaos = given.get('chaos');
       if (chaos !== undefined && !/^[0-9]{1,9}$/.test(chaos)) throw new UsageError(`${context.program}: --chaos takes a number, not '${chaos}'`);
       return await play(file, context, {
-        seed: chaos === undefined ? undefined : Number(chaos), inTime: given.has('in-time'), noRules: given.has('no-rules'), modules: modulesIn(options), release: given.get('set-version'), json: given.has('json'),
+        seed: chaos === undefined ? undefined : Number(chaos), inTime: given.has('in-time'), noRules: given.has('no-rules'), modules: modulesIn(options), release: given.get('set-version'), json: given.has('json'), verbose: given.has('verbose'),
       });
     } catch (error) {
       if (!(error instanceof UsageError) && !(error instanceof LimitError) && codeOf(error) === undefined) throw error;
@@ -79,9 +80,10 @@ type Command = {
   readonly modules: readonly string[] | undefined;
   readonly release: string | undefined;
   readonly json: boolean;
+  readonly verbose: boolean;
 };
 
-async function play(file: string, context: AppletContext, { seed, inTime, noRules, modules, release, json }: Command): Promise<number> {
+async function play(file: string, context: AppletContext, { seed, inTime, noRules, modules, release, json, verbose }: Command): Promise<number> {
   const progress = openProgress((text) => context.stderr(text), { enabled: context.isTty.stderr });
   const quiet = { ...context, openSystem: (options: SystemOptions) => context.openSystem({ log: errorsOnly((record) => progress.print(`${context.program}: ${record.message}\n`)), ...options }) };
   /** Each run has a machine of its own. */
@@ -111,7 +113,7 @@ async function play(file: string, context: AppletContext, { seed, inTime, noRule
       result = await once(faults);
     }
   }
-  context.stdout(json ? jsonLine('replay', { file, ...(seed === undefined ? {} : { seed }), faults, ...result }) : formatReplay(file, result, { seed, faults }));
+  context.stdout(json ? jsonLine('replay', { file, ...(seed === undefined ? {} : { seed }), faults, ...result }) : formatReplay(file, result, { seed, faults, verbose }));
   return result.problems.length === 0 ? 0 : 1;
 }
 
@@ -121,15 +123,22 @@ function eventsOf(file: string, context: AppletContext) {
   return machine.recording;
 }
 
-function formatReplay(file: string, { events, lost, handled, devices, modules, programs, problems, ms }: ReplayResult, { seed, faults }: { readonly seed: number | undefined; readonly faults: readonly Fault[] }): string {
+function formatReplay(file: string, { events, lost, handled, devices, modules, nodes, programs, commands, problems, ms }: ReplayResult, { seed, faults, verbose }: { readonly seed: number | undefined; readonly faults: readonly Fault[]; readonly verbose: boolean }): string {
   const lines = [
     `${file}: ${events} events played${lost === 0 ? '' : `, ${lost} of them lost`}, ${handled} handled in ${(ms / 1000).toFixed(2)} s, the first coldplug included`,
-    `${devices} devices in the end; ${modules.length} modules would be loaded; ${programs} programs were not run`,
+    `${devices} devices in the end; ${modules.length} modules would be loaded, ${nodes.length} nodes made; ${programs} programs were not run`,
+    ...(verbose ? [...nodes.map(nodeText), ...commands.map((command) => `not run: ${command}`)] : []),
     ...(seed === undefined ? [] : [`faults of seed ${seed}${problems.length > 0 ? ', as few as it takes' : ''}: ${faults.map(faultText).join(', ') || 'none'}`]),
     ...problems.map((problem) => `wrong: ${problem}`),
     problems.length === 0 ? 'All is as it must be.' : `${problems.length} ${problems.length === 1 ? 'thing is' : 'things are'} wrong.`,
   ];
   return lines.map((line) => `${line.replace(/\p{Cc}/gu, '?')}\n`).join('');
+}
+
+/** As ls -l has it; what nobody wishes is a dash. */
+function nodeText({ name, type, major, minor, mode, owner, group, links }: ReplayNode): string {
+  const access = [mode === undefined ? '-' : `0${mode.toString(8)}`, owner ?? '-', group ?? '-'].join(' ');
+  return `node: ${type === 'block' ? 'b' : 'c'} ${`${major}:${minor}`.padEnd(8)} ${access}  ${name}${links.length > 0 ? ` <- ${links.join(' ')}` : ''}`;
 }
 
 function faultText(fault: Fault): string {

@@ -1,7 +1,7 @@
 // A recorded stream through our daemon: a kernel that is a directory and a list of events, and what must be true in the end.
 
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { ProbeResult } from '../kmod/probe.ts';
@@ -9,6 +9,7 @@ import { errnoByName, UEVENT_GROUP_KERNEL } from '../system.ts';
 import type { Native, System, UeventSocketOptions } from '../system.ts';
 import { openBuiltins } from '../udev/builtin/table.ts';
 import { recordOf } from '../udev/database.ts';
+import type { Device } from '../udev/device.ts';
 import { enumerate } from '../udev/enumerate.ts';
 import { processEvent } from '../udev/event.ts';
 import { openJournal } from '../udev/journal.ts';
@@ -16,11 +17,14 @@ import { moduleLoader } from '../udev/load.ts';
 import type { ModuleProber } from '../udev/load.ts';
 import { openMetrics } from '../udev/metrics.ts';
 import { writeMockSysfs } from '../udev/mock-sysfs.ts';
+import { wishedAccess } from '../udev/node.ts';
 import { openModuleRequests } from '../udev/module-requests.ts';
 import type { EventHandler } from '../udev/queue.ts';
+import type { EventResult } from '../udev/rules/event-result.ts';
 import type { RuleSet } from '../udev/rules/rule.ts';
 import { systemRulesHost } from '../udev/rules/system-host.ts';
 import { isSafeName } from '../udev/sysfs-attribute.ts';
+import { openDevice } from '../udev/sysfs-device.ts';
 import { startUdevd } from '../udev/udevd.ts';
 import { areRelated, type Delivery, type Fault, withFaults } from './chaos.ts';
 import type { Machine } from './open-machine.ts';
@@ -36,6 +40,19 @@ export type ReplayOptions = {
   readonly onEvent?: (done: number, total: number) => void;
 };
 
+/** A node as the rules want it; what they leave open is the kernel's. None is made: one of that number would be a device of this machine. */
+export type ReplayNode = {
+  readonly name: string;
+  readonly type: 'block' | 'char';
+  readonly major: number;
+  readonly minor: number;
+  readonly mode?: number;
+  readonly owner?: number;
+  readonly group?: number;
+  /** Below /dev, sorted. */
+  readonly links: readonly string[];
+};
+
 export type ReplayResult = {
   /** Of the stream as it was played. */
   readonly events: number;
@@ -46,8 +63,12 @@ export type ReplayResult = {
   readonly devices: number;
   /** That would have been inserted. */
   readonly modules: readonly string[];
-  /** Programs that rules asked for: none is run. */
+  /** How often rules asked for a program: none is run. */
   readonly programs: number;
+  /** What they asked for, each once, at most COMMANDS_MAX. */
+  readonly commands: readonly string[];
+  /** What /dev would have in the end, by name. */
+  readonly nodes: readonly ReplayNode[];
   /** What is not as it must be. */
   readonly problems: readonly string[];
   readonly ms: number;
@@ -56,6 +77,7 @@ export type ReplayResult = {
 /** How long the daemon may take once the last event was sent, in milliseconds. */
 const SETTLE_MAX = 60_000;
 const STALL_MS = 20;
+export const COMMANDS_MAX = 1000;
 /** Events that arrive in one turn of the event loop. */
 const BURST = 16;
 
@@ -79,7 +101,13 @@ export async function replay(machine: Machine, { kmod, rules, inTime = false, fa
     for (const step of result.goals.flatMap(({ steps }) => steps)) if (step.action === 'insmod') modules.add(step.module);
   });
   const account = { handled: 0, programs: 0 };
-  const { handle, check } = watched(handlerOf(system, rules, requests, () => account.programs++), problems);
+  const commands = new Set<string>();
+  const nodes = new Map<string, ReplayNode>();
+  const onProgram = (command: string): void => {
+    account.programs++;
+    if (commands.size < COMMANDS_MAX) commands.add(command);
+  };
+  const { handle, check } = watched(handlerOf(system, rules, requests, { onProgram, nodes }), problems);
   const udevd = await startUdevd(system, { handle, requests, journal, metrics: openMetrics(), signal: signals, onEvent: () => void account.handled++ });
   try {
     await Promise.race([udevd.ready, udevd.stopped]);
@@ -105,7 +133,8 @@ export async function replay(machine: Machine, { kmod, rules, inTime = false, fa
     }
     for (const devpath of journal.devices.keys()) if (!present.has(devpath) && devpath.startsWith('/devices/')) problems.add(`still known, and gone: ${devpath}`);
     return {
-      events: deliveries.length, lost: deliveries.filter(({ isLost }) => isLost).length, ...account, devices: devices.length, modules: [...modules].sort(),
+      events: deliveries.length, lost: deliveries.filter(({ isLost }) => isLost).length, ...account, commands: [...commands],
+      nodes: [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), devices: devices.length, modules: [...modules].sort(),
       problems: [...problems], ms: system.clock.now() - start,
     };
   } finally {
@@ -125,19 +154,32 @@ async function settled(udevd: Awaited<ReturnType<typeof startUdevd>>, system: Sy
 }
 
 /** Rules, or modules alone where there are none; nothing outside of the machine's directory is touched, and no program is run. */
-function handlerOf(system: System, rules: RuleSet, requests: ReturnType<typeof openModuleRequests>, onProgram: () => void): EventHandler {
+function handlerOf(system: System, rules: RuleSet, requests: ReturnType<typeof openModuleRequests>, { onProgram, nodes }: { readonly onProgram: (command: string) => void; readonly nodes: Map<string, ReplayNode> }): EventHandler {
   const load = moduleLoader(requests);
   const host = {
     ...systemRulesHost(system, { builtin: openBuiltins(system, requests), record: (device) => recordOf(system, device) }),
-    runProgram: () => {
-      onProgram();
+    runProgram: (command: string) => {
+      onProgram(command);
       return { status: 0, stdout: '', truncated: false };
     },
   };
   return async (event, report) => {
-    await processEvent({ system, rules, host, report, broadcast: false }, event);
+    const { result } = await processEvent({ system, rules, host, report, broadcast: false }, event);
+    const node = event.action === 'remove' ? undefined : nodeOf(openDevice(system, event.devpath, event.properties), result);
+    nodes.delete(event.properties.get('DEVPATH_OLD') ?? '');
+    if (node) nodes.set(event.devpath, node);
+    else nodes.delete(event.devpath);
     // Rules of a distribution load by `kmod load`; the answer is the same, and asked for once.
     await load(event, report);
+  };
+}
+
+function nodeOf(device: Device | undefined, result: EventResult): ReplayNode | undefined {
+  if (device?.devnum === undefined || device.devname === undefined) return undefined;
+  const { mode, owner, group } = wishedAccess(device, result);
+  return {
+    name: device.devname, ...device.devnum, ...(mode === undefined ? {} : { mode }), ...(owner === undefined ? {} : { owner }), ...(group === undefined ? {} : { group }),
+    links: [...result.links].sort(),
   };
 }
 
@@ -244,11 +286,24 @@ function messageOf(properties: ReadonlyMap<string, string>): Uint8Array {
 /** Of the message only: they are not in the `uevent` file. */
 const OF_MESSAGE = new Set(['ACTION', 'DEVPATH', 'SUBSYSTEM', 'SEQNUM', 'SYNTH_UUID', 'DEVPATH_OLD']);
 
+/** As devtmpfs: what stands for a node in a machine's directory is a link to its device. */
+function followNode({ sys, dev }: Pick<System['roots'], 'sys' | 'dev'>, properties: ReadonlyMap<string, string>): void {
+  const name = properties.get('DEVNAME')?.replace(/^\/dev\//, '');
+  const action = properties.get('ACTION');
+  if (name === undefined || !isSafeName(name) || (action !== 'add' && action !== 'remove')) return;
+  const path = join(dev, name);
+  rmSync(path, { force: true });
+  if (action === 'remove') return;
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(relative(dirname(path), sys + (properties.get('DEVPATH') ?? '')), path);
+}
+
 /** sysfs as the event leaves it. A recording knows no attributes of what came later. */
-function follow({ roots: { sys } }: System, properties: ReadonlyMap<string, string>): void {
+function follow({ roots: { sys, dev } }: System, properties: ReadonlyMap<string, string>): void {
   const devpath = properties.get('DEVPATH') ?? '';
   if (!devpath.startsWith('/devices/') || !isSafeName(devpath.slice(1))) return;
   if (properties.get('ACTION') === 'remove') rmSync(sys + devpath, { recursive: true, force: true });
+  followNode({ sys, dev }, properties);
   const old = properties.get('DEVPATH_OLD') ?? '';
   if (properties.get('ACTION') === 'move' && old.startsWith('/devices/') && isSafeName(old.slice(1)) && existsSync(sys + old) && !existsSync(sys + devpath)) {
     mkdirSync(dirname(sys + devpath), { recursive: true });

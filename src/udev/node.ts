@@ -34,10 +34,8 @@ export async function updateNode(system: System, device: NodeDevice, wishes: Nod
   if (!devnum || path === undefined) return false;
   const native = await system.native();
   try {
-    const kernel = kernelWishes(device);
-    const mode = wishedMode(device, wishes);
-    if (!lstatSync(path, { throwIfNoEntry: false }) && !makeNode(system, native, path, devnum, mode ?? DEFAULT_MODE)) return false;
-    const access = { mode, owner: wishes.owner ?? kernel.owner, group: wishes.group ?? kernel.group };
+    const access = wishedAccess(device, wishes);
+    if (!lstatSync(path, { throwIfNoEntry: false }) && !makeNode(system, native, path, devnum, access.mode ?? DEFAULT_MODE)) return false;
     return withNode(system, path, devnum, (stat, alias) => {
       applyAccess(alias, stat, access);
       if (applyLabels) for (const [name, label] of wishes.seclabels ?? []) applyLabel(system, native, path, alias, name, label);
@@ -48,6 +46,12 @@ export async function updateNode(system: System, device: NodeDevice, wishes: Nod
     logNodeFailure(system, path, error);
     return false;
   }
+}
+
+/** The rules' word, or the driver's. */
+export function wishedAccess(device: Pick<NodeDevice, 'properties'>, wishes: NodeWishes): { readonly mode: number | undefined; readonly owner: number | undefined; readonly group: number | undefined } {
+  const kernel = kernelWishes(device);
+  return { mode: wishedMode(device, wishes), owner: wishes.owner ?? kernel.owner, group: wishes.group ?? kernel.group };
 }
 
 /** The rules' word, the driver's, or what a group needs to be of use; undefined: whatever the node has. */

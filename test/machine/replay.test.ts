@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -33,7 +33,7 @@ const EVENTS: readonly RecordedEvent[] = [
 ];
 const RECORDING = `P: /devices/pci0\nE: SUBSYSTEM=pci\nE: MODALIAS=pci:host\n\nP: ${HOST}\nE: SUBSYSTEM=usb\nE: MODALIAS=usb:hub\n\nP: /devices/tsmodprobe\nE: SUBSYSTEM=tsmodprobe\nA: version=1\\n\n${EVENTS.map(formatEvent).join('')}`;
 
-const { rules } = parseRules(Buffer.from('SUBSYSTEM=="block", SYMLINK+="stick", TAG+="t", RUN+="/bin/false", PROGRAM=="/bin/true"\n'), 'a.rules');
+const { rules } = parseRules(Buffer.from('SUBSYSTEM=="block", SYMLINK+="stick", TAG+="t", MODE="0640", RUN+="/bin/false", PROGRAM=="/bin/true"\n'), 'a.rules');
 
 /** Every modalias is the name of its module. */
 const PROBER: ModuleProber = {
@@ -59,11 +59,14 @@ async function play(faults: readonly Fault[], look: (machine: Machine) => void =
 describe('replay', () => {
   it('brings the daemon to where the machine was in the end', async () => {
     const result = await play([], ({ root }) => {
+      expect(readlinkSync(join(root, 'dev/sda'))).toBe(`../sys${STICK}/block/sda`);
       expect(readdirSync(join(root, 'run/udev/data')).sort()).toEqual(['b8:0', 'n2']);
       expect(existsSync(join(root, 'sys/devices/pci0/net/lan/uevent'))).toBe(true);
     });
     expect(result).toMatchObject({ events: 9, lost: 0, handled: 11, devices: 5, problems: [] });
     expect(result.programs).toBeGreaterThan(0);
+    expect(result.commands).toEqual(['/bin/true', '/bin/false']);
+    expect(result.nodes).toEqual([{ name: 'sda', type: 'block', major: 8, minor: 0, mode: 0o640, links: ['stick'] }]);
   });
 
   it.each<[string, readonly Fault[]]>([
@@ -122,7 +125,8 @@ describe('tskmod replay', () => {
     const file = join(fixtureRoot({ 'a.rec': RECORDING }), 'a.rec');
     const { status, stdout, stderr } = await run(file, '--no-rules', '--chaos', '3', '-S', '6.12.0-test');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(stdout).toMatch(/^.*a\.rec: \d+ events played.*\n5 devices in the end; 0 modules would be loaded; 0 programs were not run\nfaults of seed 3: .+\nAll is as it must be\.\n$/);
+    expect(stdout).toMatch(/^.*a\.rec: \d+ events played.*\n5 devices in the end; 0 modules would be loaded, \d nodes made; 0 programs were not run\nfaults of seed 3: .+\nAll is as it must be\.\n$/);
+    expect((await run(file, '--no-rules', '-v', '-S', '6.12.0-test')).stdout).toMatch(/^node: b 8:0      - - -  sda$/m);
     expect(await run(file, '--chaos', 'x')).toEqual({ status: 2, stdout: '', stderr: "replay: --chaos takes a number, not 'x'\n" });
     expect(await run()).toEqual({ status: 2, stdout: '', stderr: 'replay: one recording is needed\n' });
     expect(await run('/nonexistent')).toMatchObject({ status: 2, stderr: expect.stringMatching(/^replay: --machine: ENOENT/) });
