@@ -3,8 +3,9 @@
 //   written. With names they are written only to DIR
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchDocument, benchPlot, machineLines } from './bench-document.mjs';
@@ -26,7 +27,7 @@ const cli = join(top, 'dist/tskmod.cjs');
 const real = ['/sbin/modprobe', '/usr/sbin/modprobe'].find((path) => existsSync(path));
 
 const { values: { output }, positionals: wanted } = parseArgs({ options: { output: { type: 'string' } }, allowPositionals: true });
-const benches = { lookups, startup, depends, why, depmod, bundle, initramfs, rules, events, vm, helper };
+const benches = { lookups, startup, depends, why, recording, depmod, bundle, initramfs, rules, events, vm, helper };
 const unknown = wanted.filter((name) => !Object.hasOwn(benches, name));
 if (unknown.length > 0) throw new Error(`no bench ${unknown.join(', ')}: there are ${Object.keys(benches).join(', ')}`);
 const machine = machineLines(release);
@@ -109,6 +110,23 @@ async function why() {
     times.push((user + inKernel) / 1000);
   }
   report('why of a device, in process', times, 'ms', undefined, 'processor time', { target: { ours: 50 } });
+}
+
+/** This machine into a file, and a dry-run coldplug of that file against the whole tree: whole processes. */
+async function recording() {
+  const scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-bench-'));
+  try {
+    const file = join(scratch, 'machine.rec');
+    const { recorded, planned } = await inTurns(15, {
+      recorded: () => timed(process.execPath, [cli, 'record', '-o', file]),
+      planned: () => timed(process.execPath, [cli, 'udevd', '-n', '--machine', file, '--modules', kernel.modules, '-S', release]),
+    });
+    const devices = readFileSync(file, 'utf8').match(/^P: /gm)?.length ?? 0;
+    report('record of a machine, for 400 devices', recorded.map((ms) => (ms * 400) / devices), 'ms', undefined, `of ${devices} devices`, { target: { ours: 1000 } });
+    report('coldplug of a recording, dry run', planned, 'ms', undefined, `${devices} devices, the whole process`, { target: { ours: 150 } });
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** depmod and modinfo of whole trees, each beside kmod's. */

@@ -279,7 +279,8 @@ describe('request_module of the kernel, through helper and daemon', () => {
   it('answers fifty at once: names that nothing has, and fifty loads', (context) => {
     ended(context);
     expect(asked().filter((line) => line.startsWith('tcp_n')).sort()).toEqual(FIFTY.map((name) => `tcp_${name.replace('m', 'n')} 1`).sort());
-    expect(asked().filter((line) => line.startsWith('tcp_m')).sort()).toEqual(FIFTY.map((name) => `tcp_${name} 0`).sort());
+    const warnings = lines('daemon').filter((line) => line.startsWith('udevd: WARNING')).join('\n');
+    expect(asked().filter((line) => line.startsWith('tcp_m')).sort(), warnings).toEqual(FIFTY.map((name) => `tcp_${name} 0`).sort());
     expect(lines('fifty').filter((name) => name.startsWith('rc_') && name !== 'rc_core')).toHaveLength(50);
   });
 
