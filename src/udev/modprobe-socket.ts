@@ -68,7 +68,6 @@ export async function openModprobeServer(system: System, requests: Pick<ModuleRe
     if (working.size >= REQUESTS_MAX) return answer(connection, DECLINES);
     begin(connection);
     system.log.debug({ code: 'kernel-request', message: `the kernel asks for ${request.alias}` });
-    connection.send(STILL_AT_IT);
     let result: ProbeResult | undefined;
     try {
       result = await requests.requestForKernel(request.alias);
@@ -91,6 +90,8 @@ export async function openModprobeServer(system: System, requests: Pick<ModuleRe
         return undefined;
       }
       connections.add(connection);
+      // Before it is read, which may take a busy loop another turn: the first answer is what a helper waits least for.
+      connection.send(STILL_AT_IT);
       let isAsked = false;
       return {
         onMessage: (data) => {
