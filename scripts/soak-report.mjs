@@ -99,7 +99,9 @@ function median(values) {
 /** @param {Report} report @param {Verdict} verdict */
 export function soakDocument(report, verdict) {
   const { seed, minutes, counts, problems, samples, rests, log, last, versions } = report;
-  const steps = Object.entries(counts).sort(([a], [b]) => a.localeCompare(b));
+  const steps = Object.entries(counts).filter(([name]) => !/^(?:un)?plug /.test(name)).sort(([a], [b]) => a.localeCompare(b));
+  const kinds = report.kinds.map((kind) => [kind, counts[`plug ${kind}`] ?? 0, counts[`unplug ${kind}`] ?? 0]);
+  const sum = (/** @type {number} */ column) => kinds.reduce((total, row) => total + Number(row[column]), 0);
   return `# Soak: random hotplug
 
 Written by \`npm run soak\`; changes belong in scripts/soak*.mjs. \`npm run soak -- --minutes ${minutes} --seed ${seed}\` makes the same choices again.
@@ -130,7 +132,9 @@ trigger of all devices, and wait for each other on an emulated processor. The pe
 The daemon logged ${log.length} lines of notice or worse${log.length === 0 ? '.' : ':'}
 ${log.length === 0 ? '' : `\n${table(['times', 'line'], byText(log).slice(0, 20).map(([text, times]) => [times, `\`${text.replaceAll('|', '/')}\``]))}\n`}
 ## Steps
-${table(['step', 'times'], steps)}
+${table(['device', 'plugged in', 'unplugged'], [...kinds, ['all', sum(1), sum(2)]])}
+
+${table(['other steps', 'times'], steps)}
 
 ## Rests
 ${sampleTable(rests)}

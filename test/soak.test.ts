@@ -52,7 +52,8 @@ describe('the verdict of a soak', () => {
     const report = reportOf();
     const text = soakDocument(report, judge(report));
     expect(text).toContain('Nothing lost, no leak.');
-    expect(text.split('\n').filter((line) => line.startsWith('| '))).toHaveLength(3 + 4 + 4 + 62);
+    expect(text.split('\n').filter((line) => line.startsWith('| '))).toHaveLength(3 + 4 + 3 + 4 + 62);
+    expect(text).toContain('| net | 3 | 0 |\n| all | 3 | 0 |');
     expect(text).toContain('| 2 | `udevd: WARNING: disk N is gone` |');
     expect(soakDocument(reportOf({ problems: [{ at: 3, text: 'lost' }] }), judge(reportOf({ problems: [{ at: 3, text: 'lost' }] })))).toContain('- minute 3.0: lost');
   });
