@@ -141,8 +141,8 @@ async function depmod() {
 /** What a selection saves at boot. */
 async function initramfs() {
   const { benchInitramfs } = await import('./bench-initramfs.mjs');
-  for await (const { name, ours, unit, theirs, whose } of benchInitramfs({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
-    report(name, ours, unit, theirs, whose);
+  for await (const { name, ours, unit, theirs, whose, ...options } of benchInitramfs({ scratch: join(defaultCacheDirectory(), 'bench'), kernel })) {
+    report(name, ours, unit, theirs, whose, options);
   }
 }
 

@@ -43,7 +43,7 @@ describe('the verdict of a soak', () => {
     expect(failed({ rests: [sampleAt(0), sampleAt(5, { descriptors: 28, open: { 'socket:': 26, '/lib/modules/6.12/modules.dep.bin': 1, '/lib/modules/6.12/modules.alias.bin': 1 } })] })).toEqual([]);
     const growing = (kBperMinute: number) => reportOf().samples.map((sample, minute) => ({ ...sample, rss: sample.rss + minute * kBperMinute }));
     expect(failed({ samples: growing(50) })).toEqual([]);
-    expect(failed({ samples: growing(100) })).toEqual(['resident memory: 82.1 MB in the second quarter, 85.1 MB in the last (3.6 %); slope of the second half 5.9 MB an hour (6.9 %)']);
+    expect(failed({ samples: growing(100) })).toEqual(['resident memory: 82.1 MB in the second quarter, 85.1 MB in the last (3.5 % of what is resident); slope of the second half 5.9 MB an hour (7.1 %)']);
     // A step in the first quarter is no leak.
     expect(failed({ samples: reportOf().samples.map((sample, minute) => ({ ...sample, rss: sample.rss + (minute < 10 ? 0 : 20_000) })) })).toEqual([]);
   });
@@ -52,7 +52,8 @@ describe('the verdict of a soak', () => {
     const report = reportOf();
     const text = soakDocument(report, judge(report));
     expect(text).toContain('Nothing lost, no leak.');
-    expect(text.split('\n').filter((line) => line.startsWith('| '))).toHaveLength(3 + 4 + 4 + 62);
+    expect(text.split('\n').filter((line) => line.startsWith('| '))).toHaveLength(3 + 4 + 3 + 4 + 62);
+    expect(text).toContain('| net | 3 | 0 |\n| all | 3 | 0 |');
     expect(text).toContain('| 2 | `udevd: WARNING: disk N is gone` |');
     expect(soakDocument(reportOf({ problems: [{ at: 3, text: 'lost' }] }), judge(reportOf({ problems: [{ at: 3, text: 'lost' }] })))).toContain('- minute 3.0: lost');
   });
