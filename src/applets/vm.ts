@@ -78,7 +78,8 @@ One word is a script for sh; several are a program and its arguments.
   --kvm auto|off         auto (the default) takes KVM where it works
   --device ARG           a device more, as for QEMU's -device
   --file SRC:DEST        a file or directory of this machine, in the guest as DEST
-  --share DIR:DEST[,ro]  a directory of this machine, mounted in the guest as DEST by 9p
+  --share DIR:DEST[,ro]  a directory of this machine, mounted in the guest as DEST: by
+                         virtiofs (virtiofsd, root, not ro), else by 9p
   --overlay DIR          a directory whose contents go to the guest's root
   --node FILE            the Node of the guest; this one when absent
   --helper WHAT          kernel.modprobe: ours, none, or a path in the guest

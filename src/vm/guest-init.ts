@@ -28,8 +28,8 @@ export const GUEST_TEXTS = {
   '/etc/group': GUEST_GROUPS.map(([name, id]) => `${name}:x:${id}:\n`).join(''),
 };
 
-/** A directory of the host that is mounted in the guest, by 9p. */
-export type GuestShare = { readonly tag: string; readonly target: string };
+/** A directory of the host that is mounted in the guest: by virtiofs where something serves it at a socket, else by 9p. */
+export type GuestShare = { readonly tag: string; readonly target: string; readonly socket?: string | undefined };
 
 export type GuestInitOptions = {
   /** The program that the kernel runs for request_module(): the path that kernel.modprobe is set to, '' for none. */
@@ -78,8 +78,8 @@ poweroff -f
 
 /** The kernel asks its helper for the modules. */
 function shareLines(shares: readonly GuestShare[]): string {
-  return shares.map(({ tag, target }) => (
-    `mkdir -p ${shellQuote(target)} && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 ${tag} ${shellQuote(target)} || echo ${shellQuote(`vm: ${target} is not mounted`)}\n`
+  return shares.map(({ tag, target, socket }) => (
+    `mkdir -p ${shellQuote(target)} && mount -t ${socket === undefined ? '9p -o trans=virtio,version=9p2000.L,msize=262144' : 'virtiofs'} ${tag} ${shellQuote(target)} || echo ${shellQuote(`vm: ${target} is not mounted`)}\n`
   )).join('');
 }
 

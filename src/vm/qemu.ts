@@ -6,8 +6,8 @@ export type MachinePreset = 'minimal' | 'q35';
 /** A disk that a device is to be made of: `-device nvme,drive=NAME`. */
 export type Disk = { readonly name: string; readonly file: string; readonly format?: 'raw' | 'qcow2'; readonly readOnly?: boolean };
 
-/** A directory of the host that a guest sees by 9p, under its tag. */
-export type SharedDirectory = { readonly tag: string; readonly directory: string; readonly readOnly: boolean };
+/** A directory of the host that a guest sees under its tag: by virtiofs through the socket of a virtiofsd, or by 9p. */
+export type SharedDirectory = { readonly tag: string; readonly directory: string; readonly readOnly: boolean; readonly socket?: string | undefined };
 
 export type QemuOptions = {
   readonly machine: MachinePreset;
@@ -80,9 +80,12 @@ export function automaticMemoryMiB(initrdSize: number): number {
 /** The arguments of qemu-system-x86_64. A guest ends with its command: it never reboots, and a panic ends it too. */
 export function qemuArguments(options: QemuOptions): string[] {
   const { descriptors, accelerator = 'tcg' } = options;
+  // A virtiofsd reads and writes the guest's memory.
+  const isShared = options.shares?.some(({ socket }) => socket !== undefined) === true;
   return [
     '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-    '-machine', `q35,accel=${accelerator}`,
+    '-machine', `q35,accel=${accelerator}${isShared ? ',memory-backend=memory' : ''}`,
+    ...(isShared ? ['-object', `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`] : []),
     '-cpu', options.cpu ?? (accelerator === 'kvm' ? 'host' : 'qemu64,+rdrand'),
     '-smp', String(options.cpus ?? 1),
     '-m', String(options.memoryMiB),
@@ -96,9 +99,9 @@ export function qemuArguments(options: QemuOptions): string[] {
     ...options.disks.flatMap(({ name, file, format = 'raw', readOnly = false }) => [
       '-blockdev', `driver=${format},node-name=${name}${readOnly ? ',read-only=on' : ''},file.driver=file,file.filename=${escapeCommas(file)}`,
     ]),
-    ...(options.shares ?? []).flatMap(({ tag, directory, readOnly }) => [
+    ...(options.shares ?? []).flatMap(({ tag, directory, readOnly, socket }) => (socket === undefined ? [
       '-virtfs', `local,path=${escapeCommas(directory)},mount_tag=${tag},security_model=none,multidevs=remap${readOnly ? ',readonly=on' : ''}`,
-    ]),
+    ] : ['-chardev', `socket,id=${tag},path=${escapeCommas(socket)}`, '-device', `vhost-user-fs-pci,chardev=${tag},tag=${tag}`])),
     ...MACHINES[options.machine].args,
     ...(options.devices ?? []).flatMap((device) => ['-device', device]),
     ...(options.extra ?? []),

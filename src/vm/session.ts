@@ -250,9 +250,14 @@ export class Session {
  * PR_SET_PDEATHSIG, which survives the execve(2). busybox has a setpriv without it; then our exit handler must do.
  */
 async function withParent(qemu: string, args: readonly string[]): Promise<readonly [string, readonly string[]]> {
+  const [setpriv, ...words] = await parentPrefix();
+  return setpriv === undefined ? [qemu, args] : [setpriv, [...words, qemu, ...args]];
+}
+
+/** A program with its arguments that runs another and has it end with this process; empty where it is not installed. */
+export async function parentPrefix(): Promise<readonly string[]> {
   const setpriv = findTool('setpriv');
-  if (setpriv === undefined || !(await runTool(setpriv, ['--help'])).stdout.includes('--pdeathsig')) return [qemu, args];
-  return [setpriv, ['--pdeathsig', 'KILL', '--', qemu, ...args]];
+  return setpriv !== undefined && (await runTool(setpriv, ['--help'])).stdout.includes('--pdeathsig') ? [setpriv, '--pdeathsig', 'KILL', '--'] : [];
 }
 
 function spawnOwned(file: string, args: readonly string[]): ChildProcess {

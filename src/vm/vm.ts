@@ -7,12 +7,13 @@ import { join } from 'node:path';
 
 import { UnsupportedError } from '../errors.ts';
 import { defaultCacheDirectory } from './cache.ts';
+import { findFileServer, isServable, knowsVirtiofs, startFileServer, type FileServer } from './file-server.ts';
 import { requireTool, runTool } from './host-tool.ts';
 import { writeInitramfs, type GuestFile } from './initramfs.ts';
 import { findKernel, type Kernel } from './kernel.ts';
-import { automaticMemoryMiB, machineDisks, qemuArguments, type Disk, type MachinePreset } from './qemu.ts';
+import { automaticMemoryMiB, machineDisks, qemuArguments, type Disk, type MachinePreset, type SharedDirectory } from './qemu.ts';
 import type { QmpClient, QmpEvent } from './qmp.ts';
-import { DESCRIPTORS, startSession, type SessionResult } from './session.ts';
+import { DESCRIPTORS, parentPrefix, startSession, type SessionResult } from './session.ts';
 import { selectModules } from './select.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
@@ -30,7 +31,10 @@ export type VmOptions = {
   readonly include?: readonly string[] | undefined;
   /** A whole /lib/modules in one file, which the guest has in /boot instead of a tree. */
   readonly modulesFile?: string | undefined;
-  /** Directories of this machine that the guest mounts, by 9p; it needs the modules 9p and 9pnet_virtio. */
+  /**
+   * Directories of this machine that the guest mounts: by virtiofs where virtiofsd is installed, this process is root and the guest's kernel
+   * knows it; else, and where they are read-only, by 9p, for which the guest needs the modules 9p and 9pnet_virtio.
+   */
   readonly shares?: readonly HostShare[] | undefined;
   /** What the guest runs: a script for sh, or a program with its arguments. Nothing when absent: it boots and ends. */
   readonly command?: string | readonly string[] | undefined;
@@ -128,11 +132,13 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   const kernel = await chooseKernel(options, cacheDirectory);
   const image = options.boot === 'bzimage' ? undefined : await extractVmlinux(kernel.image, cacheDirectory);
   const directory = await mkdtemp(join(tmpdir(), 'tskmod-vm-'));
+  const servers: FileServer[] = [];
   try {
-    const shares = (options.shares ?? []).map((share, index) => ({ ...share, tag: `share${index}` }));
+    const modules = await chooseModules(options, kernel);
+    const shares = await servedShares(options, kernel, modules, directory, servers);
     const initrd = options.initrd ?? join(directory, 'initrd');
     const initrdSize = options.initrd === undefined
-      ? await writeInitramfs(initrd, { ...options, shares, modules: await chooseModules(options, kernel), kernel, cacheDirectory, command: options.command ?? '' })
+      ? await writeInitramfs(initrd, { ...options, shares, modules, kernel, cacheDirectory, command: options.command ?? '' })
       : statSync(initrd).size;
     const memoryMiB = options.memoryMiB ?? automaticMemoryMiB(initrdSize * (options.initrd !== undefined && isCompressed(initrd) ? COMPRESSED_FACTOR : 1));
     const guestDisks = (options.disks ?? []).map((disk, index) => ({ ...disk, name: `file${index}` }));
@@ -154,10 +160,33 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       kill: () => session.kill(),
       wait: async () => ({ ...(await session.wait()), release: kernel.release, memoryMiB, initrdSize }),
     };
+  } catch (error) {
+    for (const server of servers) server.stop();
+    throw error;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
+
+/**
+ * By virtiofs where virtiofsd runs here and the guest's kernel knows it; read-only ones by 9p, as virtiofsd writes what the guest asks it to.
+ * Adds what it starts to `servers`.
+ */
+async function servedShares(options: VmOptions, kernel: Kernel, modules: VmOptions['modules'], directory: string, servers: FileServer[]): Promise<Share[]> {
+  const shares = (options.shares ?? []).map((share, index) => ({ ...share, tag: `share${index}` }));
+  const program = shares.length > 0 && options.initrd === undefined && knowsVirtiofs(kernel.modules, modules) ? findFileServer() : undefined;
+  if (program === undefined) return shares;
+  const prefix = await parentPrefix();
+  return Promise.all(shares.map(async (share): Promise<Share> => {
+    const socket = join(directory, `${share.tag}.socket`);
+    const server = share.readOnly || !isServable(share.directory) ? undefined : await startFileServer(program, share.directory, socket, prefix);
+    if (server === undefined) return share;
+    servers.push(server);
+    return { ...share, socket };
+  }));
+}
+
+type Share = HostShare & SharedDirectory;
 
 /** Of an initramfs that somebody compressed: what it comes to unpacked, roughly; a caller knows better. */
 const COMPRESSED_FACTOR = 3;

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Kernel } from '../../src/vm/kernel.ts';
 import { guestShell } from '../../src/vm/guest-init.ts';
 import { connectQmp } from '../../src/vm/qmp.ts';
+import { findFileServer } from '../../src/vm/file-server.ts';
 import { bootVm, runVm } from '../../src/vm/vm.ts';
 import { debianKernel, whyNoVm } from './guests.ts';
 
@@ -162,11 +163,11 @@ describe('bootVm', () => {
     const share = mkdtempSync(join(directory, 'share-'));
     writeFileSync(join(share, 'from-host'), 'hello guest\n');
     let press: (bytes: Uint8Array) => void = () => undefined;
-    const answer = 'stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; exit 7\n';
+    const answer = 'stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; grep -o "/mnt/[^ ]* [^ ]*" /proc/mounts; cat /mnt/still/from-guest; echo no > /mnt/still/no; exit 7\n';
     let seen = '';
     const result = await runVm({
       kernel: '6.12', command: guestShell(91, 23, 'xterm'), timeoutSeconds: TIMEOUT / 1000, environment: { PS1: '# ' },
-      shares: [{ directory: share, target: '/mnt/here', readOnly: false }],
+      shares: [{ directory: share, target: '/mnt/here', readOnly: false }, { directory: share, target: '/mnt/still', readOnly: true }],
       onConsoleInput: (type) => (press = type),
       // The prompt may come in pieces.
       onConsole: (text) => {
@@ -175,9 +176,10 @@ describe('bootVm', () => {
         if (!isAsked && seen.includes('# ')) press(Buffer.from(answer));
       },
     });
-    const typed = '# stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; exit 7\n';
+    const typed = '# stty size; cat /mnt/here/from-host; echo hello host > /mnt/here/from-guest; tty; grep -o "/mnt/[^ ]* [^ ]*" /proc/mounts; cat /mnt/still/from-guest; echo no > /mnt/still/no; exit 7\n';
+    const kind = findFileServer() === undefined ? '9p' : 'virtiofs';
     // A machine that is slow to boot says so between the lines.
-    expect([result.exitCode, result.console.replaceAll(/^\[ .*\n/gm, '')]).toEqual([7, `${typed}23 91\nhello guest\n/dev/ttyS0\n`]);
+    expect([result.exitCode, result.console.replaceAll(/^\[ .*\n/gm, '')]).toEqual([7, `${typed}23 91\nhello guest\n/dev/ttyS0\n/mnt/here ${kind}\n/mnt/still 9p\nhello host\n/bin/sh: 1: cannot create /mnt/still/no: Read-only file system\n`]);
     expect(readFileSync(join(share, 'from-guest'), 'utf8')).toBe('hello host\n');
   }, TIMEOUT);
 

@@ -10,6 +10,15 @@ const OPTIONS: QemuOptions = {
 };
 
 describe('qemuArguments', () => {
+  it('shares a directory by 9p, or by the socket of a virtiofsd, which then has the memory too', () => {
+    const shares = [{ tag: 'a', directory: '/a,b', readOnly: true }, { tag: 'c', directory: '/c', readOnly: false, socket: '/t/c' }];
+    const [without, by9p, both] = [[], shares.slice(0, 1), shares].map((some) => qemuArguments({ ...OPTIONS, shares: some }));
+    const more = (args: readonly string[] | undefined) => args?.filter((word) => !without?.includes(word));
+    expect(more(by9p)).toEqual(['-virtfs', 'local,path=/a,,b,mount_tag=a,security_model=none,multidevs=remap,readonly=on']);
+    expect(more(both)?.slice(0, 3)).toEqual(['q35,accel=tcg,memory-backend=memory', '-object', 'memory-backend-memfd,id=memory,size=448M,share=on']);
+    expect(both?.slice(both.indexOf('socket,id=c,path=/t/c') - 1)).toEqual(['-chardev', 'socket,id=c,path=/t/c', '-device', 'vhost-user-fs-pci,chardev=c,tag=c']);
+  });
+
   it('gives a minimal machine three inherited sockets and nothing that QEMU adds by itself', () => {
     expect(qemuArguments(OPTIONS)).toEqual([
       '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
