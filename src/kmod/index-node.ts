@@ -28,7 +28,7 @@ export const LAST_CHILD = 127;
 const MAX_DEPTH = MAX_ALIAS_LENGTH;
 
 /** What `toString('latin1')` comes to after a look at its arguments, which takes twice as long as the string. Node has it in all its versions. */
-type Latin1Buffer = Buffer & { latin1Slice(from: number, to: number): string };
+export type Latin1Buffer = Buffer & { latin1Slice(from: number, to: number): string };
 
 /** A value of an index with the key (for aliases: the pattern) that it is stored under. */
 export type IndexEntry = { readonly key: string; readonly value: string; readonly priority: number };
@@ -99,6 +99,16 @@ export class IndexNodes {
 
   /** Where the children that begin at `children` end. Only then may they be asked for. */
   childrenEnd(children: number): number {
+    const { bytes } = this;
+    const first = bytes[children] ?? 0;
+    const last = bytes[children + 1] ?? 0;
+    const end = children + 2 + 4 * (last - first + 1);
+    // As nearly all are; the rest may be damaged, or not read yet.
+    if (end <= this.limit && first <= last && last <= LAST_CHILD) return end;
+    return this.#lookedAtChildren(children);
+  }
+
+  #lookedAtChildren(children: number): number {
     if (!this.#has(children, 2)) throw this.#damaged(children, 'the child range of a node', 'end of file');
     const first = this.firstChild(children);
     const last = this.lastChild(children);

@@ -1,7 +1,7 @@
 // Matches one name against all patterns of an index in a single walk over its trie.
 
 import { bracketMatches, MAX_ALIAS_LENGTH } from './alias.ts';
-import { type IndexEntry, type IndexNodes, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
+import { type IndexEntry, type IndexNodes, type Latin1Buffer, NODE_CHILDS, NODE_PREFIX, NODE_VALUES } from './index-node.ts';
 
 const STAR = 42; // *
 const QUESTION = 63; // ?
@@ -33,7 +33,7 @@ export class IndexWalk {
   /** The text of the open bracket expression so far; undefined behind a backslash. */
   private bracket: string | undefined;
   /** The pattern so far. */
-  private pattern = Buffer.alloc(256);
+  private pattern = Buffer.alloc(256) as Latin1Buffer;
   private patternLength = 0;
 
   constructor(index: IndexNodes) {
@@ -234,7 +234,7 @@ export class IndexWalk {
   }
 
   private put(code: number): void {
-    if (this.patternLength === this.pattern.length) this.pattern = Buffer.concat([this.pattern], 2 * this.pattern.length);
+    if (this.patternLength === this.pattern.length) this.pattern = Buffer.concat([this.pattern], 2 * this.pattern.length) as Latin1Buffer;
     this.pattern[this.patternLength++] = code;
   }
 
@@ -275,7 +275,7 @@ export class IndexWalk {
 
   private emit(values: number, base: number, size: number): void {
     if (values === 0 || this.sets[base + size - 1] !== this.keyLength || this.isOpen) return;
-    this.index.collect(values, this.pattern.toString('latin1', 0, this.patternLength), this.found);
+    this.index.collect(values, this.pattern.latin1Slice(0, this.patternLength), this.found);
   }
 
   private grow(needed: number): void {

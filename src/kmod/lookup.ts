@@ -23,30 +23,36 @@ export type Match = {
 export function lookup(name: string, config: Config, db: ModuleDb): Match[] {
   const key = normalizeAlias(name);
   if (key === undefined || key === '') return [];
-  const requested: Reason = { kind: 'requested', from: name };
-
-  const configured = config.aliases.filter(({ pattern }) => fnmatch(pattern, key));
-  if (configured.length > 0) {
-    return configured.map(({ pattern, module, source }) => ({
-      module, alias: pattern, builtin: false, reason: { kind: 'alias', from: name, pattern, source },
-    }));
+  if (config.aliases.length > 0) {
+    const configured = config.aliases.filter(({ pattern }) => fnmatch(pattern, key));
+    if (configured.length > 0) {
+      return configured.map(({ pattern, module, source }) => ({
+        module, alias: pattern, builtin: false, reason: { kind: 'alias', from: name, pattern, source },
+      }));
+    }
   }
-  if (!key.includes(':') && db.dependencies(key)) return [{ module: key, alias: undefined, builtin: false, reason: requested }];
-  const fromIndex = (entries: readonly IndexEntry[], file: string, builtin: boolean): Match[] =>
-    entries.map(({ key: pattern, value }) => ({
-      module: value, alias: key, builtin, reason: { kind: 'alias', from: name, pattern, source: { file: db.source.resolve(file) } },
-    }));
-
+  if (!key.includes(':') && db.dependencies(key)) return [moduleItself(key, name, false)];
   if (key.startsWith('symbol:')) {
-    const found = fromIndex(db.symbols(key), 'modules.symbols', false);
-    if (found.length > 0) return found;
+    const found = db.symbols(key);
+    if (found.length > 0) return matchesOf(found, key, name, db.source.resolve('modules.symbols'), false);
   }
-  const named = ({ module }: { readonly module: string }) => module === key;
-  if (config.install.some(named) || config.remove.some(named)) {
-    return [{ module: key, alias: undefined, builtin: false, reason: requested }];
-  }
-  const found = fromIndex(db.aliases(key), 'modules.alias', false);
-  if (found.length > 0) return found;
-  if (db.isBuiltin(key)) return [{ module: key, alias: undefined, builtin: true, reason: requested }];
-  return fromIndex(db.builtinAliases(key), 'modules.builtin.modinfo', true);
+  if (hasCommand(config, key)) return [moduleItself(key, name, false)];
+  const found = db.aliases(key);
+  if (found.length > 0) return matchesOf(found, key, name, db.source.resolve('modules.alias'), false);
+  if (db.isBuiltin(key)) return [moduleItself(key, name, true)];
+  return matchesOf(db.builtinAliases(key), key, name, db.source.resolve('modules.builtin.modinfo'), true);
+}
+
+function moduleItself(key: string, name: string, builtin: boolean): Match {
+  return { module: key, alias: undefined, builtin, reason: { kind: 'requested', from: name } };
+}
+
+/** @param file of the entries */
+function matchesOf(entries: readonly IndexEntry[], key: string, name: string, file: string, builtin: boolean): Match[] {
+  return entries.map(({ key: pattern, value }) => ({ module: value, alias: key, builtin, reason: { kind: 'alias', from: name, pattern, source: { file } } }));
+}
+
+function hasCommand({ install, remove }: Config, module: string): boolean {
+  if (install.length === 0 && remove.length === 0) return false;
+  return [...install, ...remove].some((directive) => directive.module === module);
 }
