@@ -80,6 +80,7 @@ export class ElfFile {
   /** Where the section headers are, and the names of sections. */
   readonly #table: SectionTable;
   #sections: readonly ElfSection[] | undefined;
+  #last: { readonly index: number; readonly section: ElfSection } | undefined;
   readonly #fill: ((start: number, end: number) => void) | undefined;
 
   /**
@@ -111,12 +112,15 @@ export class ElfFile {
 
   /** The header of that index, or undefined. */
   sectionAt(index: number): ElfSection | undefined {
-    return index < this.#table.count ? this.#readHeader(index) : undefined;
+    if (index >= this.#table.count) return undefined;
+    // All versions of exported symbols are in one section.
+    if (this.#last?.index !== index) this.#last = { index, section: this.#readHeader(index) };
+    return this.#last.section;
   }
 
   /** The first section of that name whose content lies within the file, section 0 excepted; others are as if absent. */
   section(name: string): ElfSection | undefined {
-    const wanted = Buffer.from(name, 'latin1');
+    const wanted = nameBytes(name);
     for (let index = 1; index < this.#table.count; index++) {
       if (!this.#isNamed(index, wanted)) continue;
       const section = this.#readHeader(index);
@@ -127,12 +131,18 @@ export class ElfFile {
 
   /** The section's bytes, in place; empty for NOBITS. Throws FormatError where they lie outside the file. */
   contents(section: ElfSection): Uint8Array {
-    if (section.type === SHT_NOBITS) return this.bytes.subarray(0, 0);
+    const { offset } = section;
+    return this.bytes.subarray(offset, offset + this.contentLength(section));
+  }
+
+  /** How many bytes that are, which then can be looked at. Throws as `contents`. */
+  contentLength(section: ElfSection): number {
+    if (section.type === SHT_NOBITS) return 0;
     if (!this.#isInside(section)) {
       throw damaged(this.file, section.offset, `section ${section.name} of ${section.size} bytes`, 'the end of the file');
     }
     this.#fill?.(section.offset, section.offset + section.size);
-    return this.bytes.subarray(section.offset, section.offset + section.size);
+    return section.size;
   }
 
   /** The text from `offset` up to a NUL or to `end`, as latin1: names are bytes. */
@@ -147,8 +157,8 @@ export class ElfFile {
     const names = this.section('.strtab');
     const { sym } = this.#layout;
     if (!table || !names || table.size % sym !== 0) return undefined;
-    const end = table.offset + this.contents(table).length;
-    const namesEnd = names.offset + this.contents(names).length;
+    const end = table.offset + this.contentLength(table);
+    const namesEnd = names.offset + this.contentLength(names);
     return { first: Math.min(table.offset + sym, end), end, entry: sym, names: names.offset, namesEnd };
   }
 
@@ -250,13 +260,25 @@ export class ElfFile {
 type SectionTable = { readonly start: number; readonly entry: number; readonly count: number; readonly names: number; readonly namesEnd: number };
 
 function checkIdentity(bytes: Uint8Array, file: string): void {
-  const magic = [...bytes.subarray(0, 4)];
-  if (bytes.length < 16 || magic[0] !== 0x7f || magic[1] !== 0x45 || magic[2] !== 0x4c || magic[3] !== 0x46) {
+  if (bytes.length < 16 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
+    const magic = [...bytes.subarray(0, 4)];
     throw damaged(file, 0, 'the ELF magic 7f 45 4c 46', magic.map((byte) => byte.toString(16).padStart(2, '0')).join(' ') || 'an empty file');
   }
   if (bytes[4] !== 1 && bytes[4] !== 2) throw damaged(file, 4, 'an ELF class of 1 or 2', `${bytes[4]}`);
   if (bytes[5] !== 1 && bytes[5] !== 2) throw damaged(file, 5, 'an ELF byte order of 1 or 2', `${bytes[5]}`);
 }
+
+/** The bytes of a section's name: there are a handful, which every module is asked for. */
+function nameBytes(name: string): Uint8Array {
+  let bytes = knownNames.get(name);
+  if (!bytes) {
+    bytes = Buffer.from(name, 'latin1');
+    knownNames.set(name, bytes);
+  }
+  return bytes;
+}
+
+const knownNames = new Map<string, Uint8Array>();
 
 function narrow(value: bigint): number | bigint {
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;

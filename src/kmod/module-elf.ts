@@ -113,7 +113,7 @@ export function symbolNamespaces(elf: ElfFile): Map<string, string> {
   for (const { name, shndx, value } of elf.symbols()) {
     const section = name.startsWith(prefix) ? elf.sectionAt(shndx) : undefined;
     if (!section || typeof value !== 'number') continue;
-    const { length } = elf.contents(section);
+    const length = elf.contentLength(section);
     const namespace = value < length ? elf.string(section.offset + value, section.offset + length) : '';
     if (namespace !== '') namespaces.set(name.slice(prefix.length), namespace);
   }
@@ -207,7 +207,7 @@ function crcAt(elf: ElfFile, at: number): number {
   const high = is64 ? view.getUint32(littleEndian ? at + 12 : at + 8, littleEndian) : 0;
   if (shndx === SHN_ABS || shndx === SHN_UNDEF) return high === 0 ? low : NO_CRC;
   const section = elf.sectionAt(shndx);
-  if (!section || high !== 0 || section.offset + section.size > elf.bytes.length || low + 4 > elf.contents(section).length) return NO_CRC;
+  if (!section || high !== 0 || section.offset + section.size > elf.bytes.length || low + 4 > elf.contentLength(section)) return NO_CRC;
   return view.getUint32(section.offset + low, littleEndian);
 }
 
@@ -239,7 +239,7 @@ function listVersions(elf: ElfFile, versions: SymbolList): void {
   versions.count = 0;
   if (listExtendedVersions(elf, versions)) return;
   const section = elf.section('__versions');
-  const length = section ? elf.contents(section).length : 0;
+  const length = section ? elf.contentLength(section) : 0;
   if (!section || length % MODVERSION_SIZE !== 0) return;
   const { view, littleEndian, is64, bytes } = elf;
   for (let at = section.offset; at < section.offset + length; at += MODVERSION_SIZE) {
@@ -254,7 +254,7 @@ function listVersions(elf: ElfFile, versions: SymbolList): void {
 function listExtendedVersions(elf: ElfFile, versions: SymbolList): boolean {
   const section = elf.section('__version_ext_crcs');
   if (!section) return false;
-  const crcs = Math.floor(elf.contents(section).length / 4);
+  const crcs = Math.floor(elf.contentLength(section) / 4);
   listStrings(elf, '__version_ext_names', versions);
   versions.count = Math.min(versions.count, crcs);
   for (let i = 0; i < versions.count; i++) versions.crcs[i] = elf.view.getUint32(section.offset + i * 4, elf.littleEndian);
@@ -265,7 +265,7 @@ function listExtendedVersions(elf: ElfFile, versions: SymbolList): boolean {
 export function listStrings(elf: ElfFile, name: string, list: SymbolList): void {
   const section = elf.section(name);
   if (!section) return;
-  const end = section.offset + elf.contents(section).length;
+  const end = section.offset + elf.contentLength(section);
   for (let at = section.offset; at < end;) {
     const length = nameLength(elf.bytes, at, end);
     if (length > 0) list.push(at, length, 0, 0);
