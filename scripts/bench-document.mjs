@@ -9,7 +9,7 @@ import { figure, figuresOf, formatTarget, range } from './bench-result.mjs';
 /** What the benches of scripts/bench.mjs are about; another one is called by its name. */
 const TITLES = {
   lookups: 'Aliases', startup: 'Start of the command', depends: 'Dependencies', why: 'Why', depmod: 'depmod and modinfo', bundle: 'Bundles', initramfs: 'Initramfs',
-  rules: 'Rules', events: 'Events and memory of the daemon', helper: 'Requests of the kernel', vm: 'Coldplug', record: 'Recordings',
+  rules: 'Rules', events: 'Events and memory of the daemon', helper: 'Requests of the kernel', vm: 'Coldplug', recording: 'Recordings',
 };
 
 /** What the figures depend on. @param {string} release of the kernel whose modules are used */

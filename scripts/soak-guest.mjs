@@ -22,6 +22,8 @@ let daemon = 0;
 let logRead = 0;
 /** Sequence numbers that the kernel has told of and the daemon has not. */
 const untold = new Map();
+/** Those of udev that came first: udevadm reads two sockets, and which of two that are ready it takes first is chance. */
+const early = new Set();
 let told = { kernel: 0, udev: 0, last: 0 };
 /** Disks that were written to: their devpaths, until the change comes. */
 const written = new Set();
@@ -80,11 +82,11 @@ function note(number, { isKernel, action, devpath }) {
   if (isKernel) {
     told.kernel++;
     told.last = Math.max(told.last, number);
-    untold.set(number, `${action} ${devpath}`);
+    if (!early.delete(number)) untold.set(number, `${action} ${devpath}`);
     return;
   }
   told.udev++;
-  untold.delete(number);
+  if (!untold.delete(number)) early.add(number);
   if (action === 'change') written.delete(devpath);
 }
 
