@@ -4,10 +4,13 @@
 // mdevd is measured where it is installed: Debian has no package of it.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { spread } from './bench-result.mjs';
+import { fieldsOf, processesOf, USER_HZ, useOf } from './daemon-use.mjs';
 import { unpackedPackage } from './debian-package.mjs';
 import { top } from './setup.mjs';
 
@@ -17,8 +20,6 @@ const cli = join(top, 'dist/tskmod.cjs');
 const ROUNDS = 7;
 const RUNS = 12;
 const COLDPLUGS = 3;
-/** Clock ticks of /proc/PID/stat a second (USER_HZ, asm-generic/param.h). */
-const USER_HZ = 100;
 /** Until a daemon has given back what it does not need, and how long its workers may take to end: udevd's do after three seconds without an event. */
 const IDLE_MS = 3500;
 const WORKERS_MS = 20_000;
@@ -65,7 +66,7 @@ export async function benchDaemons() {
   return {
     devices: runs[0][0].devices, nodeMs: looked.node,
     rows: tools.map((tool, i) => {
-      const of = (name) => median(runs.map((round) => round[i][name]));
+      const of = (name) => spread(runs.map((round) => round[i][name])).median;
       return { tool, lookupMs: looked[tool], coldplugMs: of('coldplugMs'), rssMb: of('rssMb'), pssMb: of('pssMb') };
     }),
   };
@@ -84,7 +85,7 @@ function lookups() {
     }
     return (childTime() - before) / RUNS;
   }));
-  return Object.fromEntries(Object.keys(commands).map((tool, i) => [tool, median(rounds.map((round) => round[i]))]));
+  return Object.fromEntries(Object.keys(commands).map((tool, i) => [tool, spread(rounds.map((round) => round[i])).median]));
 }
 
 /** The devices of this machine, as the boot of such a system handles them, and the daemon when it has come to rest. @param {string} tool */
@@ -111,7 +112,7 @@ async function coldplug(tool) {
   if (tool === 'mdevd') once('mdevd-coldplug', []);
   await sleep(IDLE_MS);
   for (const end = performance.now() + WORKERS_MS; performance.now() < end && processesOf(daemon.pid).length > 1;) await sleep(100);
-  const { rss, pss, time } = use(daemon.pid);
+  const { rss, pss, time } = useOf(daemon.pid);
   const answer = { devices: countDevices('/sys/devices'), coldplugMs: time + childTime() - before, rssMb: rss, pssMb: pss };
   daemon.kill('SIGTERM');
   await new Promise((resolve) => daemon.on('exit', resolve));
@@ -123,37 +124,6 @@ function childTime() {
   return fieldsOf('self').slice(13, 15).reduce((sum, ticks) => sum + ticks, 0) * 1000 / USER_HZ;
 }
 
-/** MB and milliseconds of a process and its children, with those that it has waited for. @param {number} daemon */
-function use(daemon) {
-  const sum = { rss: 0, pss: 0, time: 0 };
-  for (const { pid, fields } of processesOf(daemon)) {
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
-    sum.rss += Number(/^Rss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
-    sum.pss += Number(/^Pss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
-    sum.time += fields.slice(11, 15).reduce((ticks, field) => ticks + field, 0) * 1000 / USER_HZ;
-  }
-  return sum;
-}
-
-/** A process and its children. @param {number} daemon */
-function processesOf(daemon) {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      const fields = fieldsOf(pid);
-      return Number(pid) === daemon || fields[1] === daemon ? [{ pid, fields }] : [];
-    } catch (error) {
-      // It has ended since the listing.
-      if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
-      return [];
-    }
-  });
-}
-
-/** What /proc/PID/stat says behind the name of the program, as numbers: the first is a letter. @param {string} pid */
-function fieldsOf(pid) {
-  return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ').map(Number);
-}
-
 /** @param {string} directory @returns {number} */
 function countDevices(directory) {
   const entries = readdirSync(directory, { withFileTypes: true });
@@ -163,18 +133,6 @@ function countDevices(directory) {
 /** @param {string} program */
 function isInstalled(program) {
   return spawnSync('sh', ['-c', 'command -v "$0"', program]).status === 0;
-}
-
-/** @param {readonly number[]} values */
-function median(values) {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-}
-
-/** @param {number} ms */
-function sleep(ms) {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }
 
 const [mode, tool] = process.argv.slice(2);

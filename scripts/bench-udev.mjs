@@ -3,10 +3,12 @@
 //   node scripts/bench-udev.mjs UDEV    where UDEV is Debian's package udev, unpacked
 
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openResults } from './bench-result.mjs';
+import { timeOf, useOf } from './daemon-use.mjs';
 import { unpackedPackage } from './debian-package.mjs';
 
 const here = fileURLToPath(import.meta.url);
@@ -15,8 +17,6 @@ const EVENTS = 10_000;
 const DEVICES = 60;
 /** Of each daemon, in turns; each handles the bursts twice. */
 const RUNS = 2;
-/** Clock ticks of /proc/PID/stat a second (USER_HZ, asm-generic/param.h). */
-const USER_HZ = 100;
 
 /** `systemd-udevd` and hwdb.bin as an installation has them. */
 const PREPARE = `
@@ -76,7 +76,7 @@ async function inside(who) {
     now = existsSync('/run/udev/data') ? readdirSync('/run/udev/data').length : 0;
   }
   await sleep(3500);
-  const after = memory(daemon.pid);
+  const after = useOf(daemon.pid);
   const files = virtualDevices();
   const rates = { many: [], one: [], wallMany: [], wallOne: [] };
   for (let round = 0; round < 2; round++) {
@@ -89,7 +89,7 @@ async function inside(who) {
   }
   // tsudevd gives memory back in two steps, eight seconds after the last event.
   await sleep(10_000);
-  const later = memory(daemon.pid);
+  const later = useOf(daemon.pid);
   daemon.kill('SIGTERM');
   await new Promise((resolve) => daemon.on('exit', resolve));
   console.log(JSON.stringify({ ...rates, rss: after.rss, pss: after.pss, rssLater: later.rss }));
@@ -98,58 +98,18 @@ async function inside(who) {
 /** Events a second, of processor time and by the clock. */
 async function burst(pid, files) {
   const descriptors = files.map((file) => openSync(file, 'w'));
-  const cpu = processorTime(pid);
+  const cpu = timeOf(pid);
   const start = performance.now();
   for (let i = 0; i < EVENTS; i++) writeSync(descriptors[i % descriptors.length], 'change');
   for (const descriptor of descriptors) closeSync(descriptor);
   do await sleep(2); while (existsSync('/run/udev/queue'));
   const wall = (performance.now() - start) / 1000;
-  return { cpu: EVENTS / (processorTime(pid) - cpu), wall: EVENTS / wall };
+  return { cpu: EVENTS / ((timeOf(pid) - cpu) / 1000), wall: EVENTS / wall };
 }
 
 function virtualDevices() {
   const classes = ['mem', 'tty', 'misc', 'vc', 'vtconsole', 'bdi'].map((name) => `/sys/devices/virtual/${name}`).filter((path) => existsSync(path));
   return classes.flatMap((path) => readdirSync(path).map((name) => `${path}/${name}/uevent`)).filter((file) => existsSync(file)).slice(0, DEVICES);
-}
-
-/** Seconds of a process, of its children, and of those it has waited for. */
-function processorTime(daemon) {
-  let ticks = 0;
-  for (const { pid, stat } of processes()) {
-    const fields = stat.replace(/^.*\) /s, '').split(' ');
-    if (pid === daemon || Number(fields[1]) === daemon) ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-  }
-  return ticks / USER_HZ;
-}
-
-function memory(daemon) {
-  let rss = 0;
-  let pss = 0;
-  for (const { pid, stat } of processes()) {
-    if (pid !== daemon && Number(stat.replace(/^.*\) /s, '').split(' ')[1]) !== daemon) continue;
-    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
-    rss += Number(/^Rss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
-    pss += Number(/^Pss:\s*(\d+)/m.exec(text)?.[1]) / 1024;
-  }
-  return { rss, pss };
-}
-
-function* processes() {
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      yield { pid: Number(name), stat: readFileSync(`/proc/${name}/stat`, 'latin1') };
-    } catch (error) {
-      // It has ended since the listing.
-      if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
-    }
-  }
-}
-
-function sleep(ms) {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }
 
 if (process.argv[2] === '--inside') await inside(process.argv[3]);
