@@ -1,6 +1,6 @@
 // tsudevd at work: puts the daemon together as its options ask, tells its starter, reloads, and ends it.
 
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { messageOf } from '../errors.ts';
 import { configDirectories } from '../kmod/config-files.ts';
@@ -8,6 +8,7 @@ import type { Kmod } from '../kmod/kmod.ts';
 import { hasIndexes } from '../kmod/module-source.ts';
 import type { ReopenedSource } from '../kmod/reopened-source.ts';
 import type { LogLevel, System } from '../system.ts';
+import { makeDirectory } from '../udev/atomic-file.ts';
 import type { ColdplugProgress, ColdplugSummary } from '../udev/coldplug.ts';
 import { openDecisionJournal } from '../udev/decisions.ts';
 import { openEventLog } from '../udev/event-log.ts';
@@ -253,6 +254,8 @@ async function watchOrWarn({ system, source, command }: UdevdRun, onChange: (pat
   // A directory of modules alone is small, and there is no index whose change would tell.
   const loose = source.layers ? trees.filter((tree) => !hasIndexes(tree)).map(({ name }) => resolve(name)) : [];
   try {
+    // Where a directory is not there yet, the one above it is watched: /run/udev, which the daemon itself writes to with every event.
+    if (!command.noRules) makeDirectory(join(system.roots.run, 'udev/rules.d'));
     return await watchConfig(system, {
       directories: [...configuration, ...loose],
       indexDirectories: trees.map(({ name }) => resolve(name)).filter((name) => !loose.includes(name)),

@@ -30,12 +30,15 @@ export async function watchConfig(system: System, options: WatchOptions): Promis
   const { directories, indexDirectories = [], files = [], onChange, debounceMs = RELOAD_DEBOUNCE_MS } = options;
   const { watch } = await import('chokidar');
   const wanted = [...directories, ...indexDirectories];
+  const starts = new Map(wanted.map((directory) => [directory, nearestDirectory(directory)]));
+  // Only on the way to what is not there yet: /run/udev has /run/udev/rules.d, and changes with every event.
+  const isOnTheWay = (path: string): boolean => [...starts].some(([directory, start]) => isWithin(path, start) && isWithin(directory, path));
   const isWatched = (path: string): boolean => (
-    wanted.some((directory) => path === directory || directory.startsWith(path === '/' ? path : `${path}/`))
+    isOnTheWay(path)
     || directories.some((directory) => path.startsWith(`${directory}/`))
     || indexDirectories.some((directory) => path.startsWith(`${directory}/modules.`))
   );
-  const watcher = watch(wanted.map(nearestDirectory), {
+  const watcher = watch([...new Set(starts.values())], {
     ignoreInitial: true,
     // The daemon lives by its socket; this must not keep it from exiting.
     persistent: false,
@@ -73,6 +76,10 @@ export async function watchConfig(system: System, options: WatchOptions): Promis
       await watcher.close();
     },
   };
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`);
 }
 
 /** The directory, or where it is not there yet the closest one above it: there it will show. */

@@ -1,6 +1,6 @@
 // Watching the configuration: what counts as a change.
 
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -67,4 +67,22 @@ describe('watchConfig', () => {
     while (await change !== 'run/modprobe.d/late.conf') change = next();
     await watch.close();
   });
+
+  it('does not watch what only holds a directory that is there', async () => {
+    // The daemon writes to /run/udev with every event; /run has to be watched, as modprobe.d may come there.
+    mkdirSync(join(root.path, 'run/udev/rules.d'), { recursive: true });
+    const directories = ['run/modprobe.d', 'run/udev/rules.d'].map((directory) => join(root.path, directory));
+    const watch = await watchConfig(testSystem(root.path, { clock: testClock() }), { directories, onChange: () => undefined });
+    const watched = ['run', 'run/udev', 'run/udev/rules.d'].filter((directory) => isWatchedByUs(join(root.path, directory)));
+    expect(watched).toEqual(['run', 'run/udev/rules.d']);
+    await watch.close();
+  });
 });
+
+/** By what the kernel says of this process's inotify descriptors. */
+function isWatchedByUs(directory: string): boolean {
+  const ino = ` ino:${statSync(directory).ino.toString(16)} `;
+  // The descriptor by which the directory itself was read is gone.
+  const infos = readdirSync('/proc/self/fdinfo').map((fd) => `/proc/self/fdinfo/${fd}`).filter((path) => existsSync(path));
+  return infos.some((path) => readFileSync(path, 'utf8').split('\n').some((line) => line.startsWith('inotify ') && line.includes(ino)));
+}
