@@ -1,7 +1,7 @@
 // Files and links that others see whole or not at all: made under another name, then renamed.
 
 import { closeSync, existsSync, fchmodSync, lstatSync, mkdirSync, openSync, renameSync, symlinkSync, unlinkSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import { codeOf } from '../errors.ts';
 
@@ -75,7 +75,7 @@ function replace(path: string, make: (temporary: string) => void): void {
 function makeTemporary(directory: string, make: (temporary: string) => void): string {
   let isMade = false;
   for (let attempt = 1; ; attempt++) {
-    const temporary = join(directory, TEMPORARY_PREFIX + Math.random().toString(36).slice(2));
+    const temporary = `${directory}/${TEMPORARY_PREFIX}${Math.random().toString(36).slice(2)}`;
     try {
       make(temporary);
       return temporary;

@@ -37,6 +37,8 @@ type PatternState = {
 /** An open database over bytes that stay unchanged. Methods throw FormatError where the file is damaged on their way. */
 export class HwdbFile {
   private readonly bytes: Buffer;
+  /** Of the same bytes: its readers are V8's own, those of a Buffer are JavaScript. */
+  private readonly view: DataView;
   private readonly file: string;
   private readonly nodeSize: number;
   private readonly childSize: number;
@@ -47,6 +49,7 @@ export class HwdbFile {
   /** Throws FormatError for another signature or impossible sizes. `file` is what messages call it. */
   constructor(bytes: Uint8Array, file: string) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.file = file;
     if (bytes.length < HEADER_SIZE) throw this.damage(0, `a header of ${HEADER_SIZE} bytes`, `${bytes.length} bytes`);
     const signature = this.bytes.toString('latin1', 0, 8);
@@ -108,7 +111,9 @@ export class HwdbFile {
     }
     for (let index = 0; index < node.children; index++) {
       const entry = node.at + this.nodeSize + index * this.childSize;
-      const next = step(state, this.byte(entry), key);
+      const code = this.byte(entry);
+      if (!canFollow(state, code, key)) continue;
+      const next = step(state, code, key);
       if (next.positions.length === 0 || next.pattern.length > MAX_PATTERN) continue;
       const child = this.node(this.offset(entry + 8));
       this.walkWild(child, child.prefix, next, key, start, found);
@@ -150,8 +155,8 @@ export class HwdbFile {
       if (!key.startsWith(' ')) continue;
       const name = key.slice(1);
       const value = this.text(this.offset(entry + 8));
-      const line = hasSource ? this.bytes.readUInt32LE(entry + 24) : 0;
-      const priority = hasSource ? this.bytes.readUInt16LE(entry + 28) : 0;
+      const line = hasSource ? this.view.getUint32(entry + 24, true) : 0;
+      const priority = hasSource ? this.view.getUint16(entry + 28, true) : 0;
       const known = found.get(name);
       if (known && (priority < known.priority || (priority === known.priority && line < known.line))) continue;
       found.set(name, { value, priority, line });
@@ -174,8 +179,8 @@ export class HwdbFile {
   /** A 64-bit number, which must be an offset or count within the file. */
   private offset(at: number): number {
     this.need(at, 8);
-    const value = this.bytes.readUInt32LE(at);
-    const high = this.bytes.readUInt32LE(at + 4);
+    const value = this.view.getUint32(at, true);
+    const high = this.view.getUint32(at + 4, true);
     if (high !== 0) throw this.damage(at, 'a number below 4 GiB', `0x${high.toString(16)} in its upper half`);
     return value;
   }
@@ -224,6 +229,13 @@ function step({ positions, pending, pattern }: PatternState, code: number, key: 
   if (code === QUESTION) return next(advance(positions, key, () => true));
   if (code === OPEN || code === BACKSLASH) return next(positions, text);
   return next(advance(positions, key, (other) => other === code));
+}
+
+/** False for what `step` would find no position for; that costs more, and most children are of this kind. */
+function canFollow({ positions, pending }: PatternState, code: number, key: string): boolean {
+  if (pending !== '' || isWildcard(code) || code === BACKSLASH) return true;
+  for (let i = 0; i < positions.length; i++) if (charCode(key, positions[i] ?? 0) === code) return true;
+  return false;
 }
 
 function advance(positions: readonly number[], key: string, fits: (code: number) => boolean): number[] {

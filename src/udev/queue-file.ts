@@ -1,7 +1,7 @@
 // /run/udev/queue: there while an event is queued or runs; `udevadm settle` and libudev wait until it goes.
 
 import { closeSync, openSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -9,7 +9,7 @@ import { makeDirectory, removeFile } from './atomic-file.ts';
 
 /** Makes or removes the file. A failure is logged: it costs a settle its truth, and the daemon nothing. */
 export function setQueueFile(system: System, isBusy: boolean): void {
-  const path = join(system.roots.run, 'udev/queue');
+  const path = `${system.roots.run}/udev/queue`;
   try {
     if (isBusy) touch(path);
     else removeFile(path);

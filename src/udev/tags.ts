@@ -1,7 +1,7 @@
 // The index of tags, /run/udev/tags: a directory for each, in it an empty file for each device that ever had it.
 
 import { closeSync, openSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import { codeOf, messageOf } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -28,7 +28,7 @@ export function updateTags(system: System, id: string, tags: Iterable<string>, p
 export function taggedDevices(system: System, tag: string): readonly string[] {
   if (!isTag(tag)) return [];
   try {
-    return readdirSync(join(system.roots.run, 'udev/tags', tag)).filter((name) => !isHidden(name) && isDeviceId(name)).sort();
+    return readdirSync(`${system.roots.run}/udev/tags/${tag}`).filter((name) => !isHidden(name) && isDeviceId(name)).sort();
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') system.log.warn({ code: 'tag-unreadable', message: `tag ${tag}: ${messageOf(error)}` });
     return [];
@@ -37,7 +37,7 @@ export function taggedDevices(system: System, tag: string): readonly string[] {
 
 function change(system: System, tag: string, id: string, act: (path: string) => void): void {
   if (!isTag(tag)) return;
-  const path = join(system.roots.run, 'udev/tags', tag, id);
+  const path = `${system.roots.run}/udev/tags/${tag}/${id}`;
   try {
     act(path);
   } catch (error) {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { FormatError, LimitError } from '../../src/errors.ts';
 import { parseUeventFile, parseUeventMessage, UEVENT_FILE_MAX, UEVENT_MESSAGE_MAX } from '../../src/udev/uevent.ts';
+import { random } from '../random.ts';
 import { ueventBytes } from './fakes.ts';
 
 const ADD = {
@@ -86,11 +87,11 @@ describe('parseUeventMessage', () => {
   });
 
   it('answers or throws FormatError for every mutation', () => {
-    const random = seeded(20_251_121);
+    const below = random(20_251_121);
     let refused = 0;
     for (let round = 0; round < 5000; round++) {
       const bytes = Uint8Array.from(ueventBytes(ADD));
-      for (let change = 0; change <= round % 3; change++) bytes[random(bytes.length)] = random(256);
+      for (let change = 0; change <= round % 3; change++) bytes[below(bytes.length)] = below(256);
       try {
         const { devpath } = parseUeventMessage(bytes);
         if (/\/\.{0,2}(\/|$)|\0|\n/.test(devpath)) expect.fail(devpath);
@@ -119,14 +120,3 @@ describe('parseUeventFile', () => {
     expect(() => parseUeventFile(Array.from({ length: 300 }, (_, index) => `K${index}=v`).join('\n'))).toThrow(LimitError);
   });
 });
-
-/** A small generator (mulberry32): the same mutations in every run. */
-function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}

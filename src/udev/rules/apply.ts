@@ -3,7 +3,7 @@
 import type { BuiltinOutcome } from '../builtin/builtin.ts';
 import { messageOf } from '../../errors.ts';
 import type { ProgramResult } from '../program.ts';
-import { compileRules, GATE_ALWAYS, GATE_NAME, GATE_NODE } from './compile.ts';
+import { GATE_ALWAYS, GATE_NAME, GATE_NODE } from './compile.ts';
 import type { Step } from './compile.ts';
 import type { EventResult, TraceEntry } from './event-result.ts';
 import { finishEvent, fullProperties, startEvent } from './event-state.ts';
@@ -11,6 +11,7 @@ import type { EventState, RuleEvent } from './event-state.ts';
 import type { PendingRule, Settled } from './handler.ts';
 import type { RulesHost } from './host.ts';
 import type { Pending } from './imports.ts';
+import { programOf } from './program.ts';
 import type { RuleSet } from './rule.ts';
 import { count, record } from './trace.ts';
 import type { Coverage } from './trace.ts';
@@ -37,29 +38,27 @@ type Answer = ProgramResult | BuiltinOutcome | Settled;
 type Run = Generator<Pending | PendingRule, void, Answer>;
 
 function* runRules(rules: RuleSet, state: EventState, coverage: Coverage | undefined): Run {
-  const gate = gateOf(state);
-  for (const lines of compileRules(rules)) {
-    for (let at = 0; at < lines.length; at++) {
-      const line = lines[at];
-      if (!line || (line.gate & gate) === 0) continue;
-      state.line = line.line;
-      state.escape = 'unset';
-      const { steps } = line;
-      let matched = true;
-      for (let i = 0; matched && i < steps.length; i++) {
-        const step = steps[i];
-        if (!step) break;
-        if (step.kind === 'import' || step.kind === 'handler') {
-          const outcome = step.run(state);
-          matched = typeof outcome === 'boolean' ? outcome : finish(outcome, yield outcome);
-        } else {
-          matched = runStep(step, state);
-        }
-        if (state.trace) record(state, step, matched);
+  const program = programOf(rules, state, gateOf(state), state.trace !== undefined || coverage !== undefined);
+  for (let at = 0; at < program.length;) {
+    const line = program[at];
+    if (!line) break;
+    const { steps } = line;
+    state.line = line.line;
+    state.escape = 'unset';
+    let matched = true;
+    for (let i = 0; matched && i < steps.length; i++) {
+      const step = steps[i];
+      if (!step) break;
+      if (step.kind === 'import' || step.kind === 'handler') {
+        const outcome = step.run(state);
+        matched = typeof outcome === 'boolean' ? outcome : finish(outcome, yield outcome);
+      } else {
+        matched = runStep(step, state);
       }
-      if (coverage) count(coverage, line, matched);
-      if (matched && line.goto > at) at = line.goto - 1;
+      if (state.trace) record(state, step, matched);
     }
+    if (coverage) count(coverage, line.line, matched);
+    at = matched ? line.next : at + 1;
   }
 }
 

@@ -27,6 +27,9 @@ export type CompiledLine = {
   readonly line: RuleLine;
   readonly gate: number;
   readonly steps: readonly Step[];
+  /** Those of `steps` that are the same for all events of one action and subsystem, and the others. */
+  readonly fixed: readonly Test[];
+  readonly rest: readonly Step[];
   /** An index in the lines of the file, or -1. */
   readonly goto: number;
 };
@@ -48,7 +51,12 @@ function compileLine(line: RuleLine): CompiledLine {
   const gate = line.effects.reduce((bits, effect) => bits | GATES[effect], 0);
   const { handler } = line;
   const steps = handler ? [{ kind: 'handler', run: (state: EventState) => runHandler(state, handler) } as const] : compileSteps(line.tokens);
-  return { line, gate, steps, goto: line.goto ?? -1 };
+  const fixed = steps.flatMap((step) => (isFixed(step) ? [step.run] : []));
+  return { line, gate, steps, fixed, rest: fixed.length === 0 ? steps : steps.filter((step) => !isFixed(step)), goto: line.goto ?? -1 };
+}
+
+function isFixed(step: Step): step is Extract<Step, { kind: 'test' }> {
+  return step.kind === 'test' && (step.token.key === 'ACTION' || step.token.key === 'SUBSYSTEM');
 }
 
 const GATES = { always: GATE_ALWAYS, node: GATE_NODE, name: GATE_NAME } as const;

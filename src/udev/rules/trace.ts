@@ -2,7 +2,7 @@
 
 import type { TraceEntry } from './event-result.ts';
 import type { EventState } from './event-state.ts';
-import type { CompiledLine, Step } from './compile.ts';
+import type { Step } from './compile.ts';
 import type { RuleLine, RuleSet, Token } from './rule.ts';
 
 /** How often each line ran (its gate was open and no GOTO passed it over), and how often all of it matched. */
@@ -13,7 +13,7 @@ export function neverMatched(rules: RuleSet, coverage: Coverage): readonly RuleL
   return rules.files.flatMap(({ lines }) => lines).filter((line) => line.effects.length > 0 && (coverage.get(line)?.matched ?? 0) === 0);
 }
 
-export function count(coverage: Coverage, { line }: CompiledLine, matched: boolean): void {
+export function count(coverage: Coverage, line: RuleLine, matched: boolean): void {
   const entry = coverage.get(line);
   if (!entry) coverage.set(line, { ran: 1, matched: matched ? 1 : 0 });
   else {
