@@ -25,6 +25,9 @@ const untold = new Map();
 /** Those of udev that came first: udevadm reads two sockets, and which of two that are ready it takes first is chance. */
 const early = new Set();
 let told = { kernel: 0, udev: 0, last: 0 };
+/** The last messages, for what is told of a record that should not be there. */
+const heard = [];
+const HEARD_MAX = 20_000;
 /** Disks that were written to: their devpaths, until the change comes. */
 const written = new Set();
 /** Objects of the firmware that are no devices, by the names of their records. */
@@ -79,6 +82,8 @@ function listen() {
 }
 
 function note(number, { isKernel, action, devpath }) {
+  heard.push(`${isKernel ? 'kernel' : 'udev'} ${number} ${action} ${devpath}`);
+  if (heard.length > 2 * HEARD_MAX) heard.splice(0, HEARD_MAX);
   if (isKernel) {
     told.kernel++;
     told.last = Math.max(told.last, number);
@@ -195,7 +200,7 @@ function compare({ plugged, controllers, removed, absent, oldest, generation }) 
     else if (!(has >= least && has <= generation)) problems.push(`${devpath} was handled by rules ${has}, not ${least} to ${generation}`);
   }
   for (const [id, text = ''] of records) {
-    if (!ids.has(id) && !isElsewhere(id)) problems.push(`record ${id} is of no device`);
+    if (!ids.has(id) && !isElsewhere(id)) problems.push(`record ${id} is of no device: ${historyOf(id)}`);
     for (const [, kind, name = ''] of text.matchAll(/^([SG]):(.*)$/gm)) {
       if (kind === 'S' && !existsSync(`/dev/${name}`)) problems.push(`/dev/${name} of ${id} leads nowhere`);
       if (kind === 'G' && !existsSync(`/run/udev/tags/${name}/${id}`)) problems.push(`tag ${name} of ${id} is not there`);
@@ -316,6 +321,12 @@ async function stop() {
   process.kill(daemon, 'SIGTERM');
   await ended;
   return { ...last, log: newLog() };
+}
+
+/** What was heard last of a device without a number. */
+function historyOf(id) {
+  const name = `/${id.slice(id.indexOf(':') + 1)}`;
+  return heard.filter((text) => text.endsWith(name)).slice(-16).join(', ');
 }
 
 /** All devices of /sys, with their names in the database. */
