@@ -1,7 +1,7 @@
 // The messages that udev sends after an event (group 2 of NETLINK_KOBJECT_UEVENT), which libudev's monitors read.
 
 import { FormatError, LimitError } from '../errors.ts';
-import { murmurHash2 } from './murmur-hash.ts';
+import { rememberedHash } from './murmur-hash.ts';
 
 /** Beyond what any libudev reads; a device with all its properties has 2 to 8 KiB. */
 export const BROADCAST_MAX = 1 << 16;
@@ -34,9 +34,14 @@ export type Broadcast = {
 /** The message. Throws LimitError when it is longer than BROADCAST_MAX. */
 export function formatBroadcast({ subsystem, devtype, tags, properties }: Broadcast): Uint8Array {
   let text = `${VERSION_PROPERTY}=${VERSION}\0`;
+  let count = 1;
   for (const [key, value] of properties) {
-    if (key !== '' && key !== VERSION_PROPERTY && !key.includes('=') && !hasEnd(key)) text += `${key}=${hasEnd(value) ? value.split(/[\n\0]/, 1)[0] : value}\0`;
+    if (key === '' || key === VERSION_PROPERTY || key.includes('=')) continue;
+    text += `${key}=${value}\0`;
+    count++;
   }
+  // Asked of all at once: it is never so but for a device that lies.
+  if (text.includes('\n') || text.split('\0').length !== count + 1) text = safeText(properties);
   const bodyLength = Buffer.byteLength(text);
   const length = HEADER_SIZE + bodyLength;
   if (length > BROADCAST_MAX) throw new LimitError({ file: 'broadcast', limit: 'BROADCAST_MAX', maximum: BROADCAST_MAX, actual: length });
@@ -48,15 +53,19 @@ export function formatBroadcast({ subsystem, devtype, tags, properties }: Broadc
   header.setUint32(12, HEADER_SIZE, true);
   header.setUint32(16, HEADER_SIZE, true);
   header.setUint32(20, bodyLength, true);
-  header.setUint32(24, subsystem === undefined ? 0 : murmurHash2(subsystem));
-  header.setUint32(28, devtype === undefined ? 0 : murmurHash2(devtype));
+  header.setUint32(24, subsystem === undefined ? 0 : rememberedHash(subsystem));
+  header.setUint32(28, devtype === undefined ? 0 : rememberedHash(devtype));
   header.setBigUint64(32, tagBloom(tags));
   return message;
 }
 
-/** What ends a property in the message of another. Natively, as it is asked thirty times an event. */
-function hasEnd(text: string): boolean {
-  return text.includes('\n') || text.includes('\0');
+/** Without properties whose key is none; a value ends before what would begin another property for a reader. */
+function safeText(properties: Broadcast['properties']): string {
+  let text = `${VERSION_PROPERTY}=${VERSION}\0`;
+  for (const [key, value] of properties) {
+    if (key !== '' && key !== VERSION_PROPERTY && !/[=\n\0]/.test(key)) text += `${key}=${value.split(/[\n\0]/, 1)[0]}\0`;
+  }
+  return text;
 }
 
 /** The 64 bits by which a monitor's kernel filter asks for a tag: four bits each, with false hits and no misses. */
@@ -64,7 +73,7 @@ export function tagBloom(tags: Iterable<string>): bigint {
   let upper = 0;
   let lower = 0;
   for (const tag of tags) {
-    const hash = murmurHash2(tag);
+    const hash = rememberedHash(tag);
     for (let shift = 0; shift <= 18; shift += 6) {
       const bit = (hash >>> shift) & 63;
       if (bit < 32) lower |= 1 << bit;

@@ -18,6 +18,9 @@ const MAX_HWDB_SIZE = 512 * 1024 * 1024;
 /** udev too looks for changes of its files at most this often, in milliseconds. */
 const CHECK_INTERVAL = 3000;
 
+/** Answers kept: every event of a device asks for the modaliases of its parents. */
+const ANSWERS_MAX = 1024;
+
 /** The hardware database of one machine. */
 export interface HwdbSource {
   /** The properties of a modalias, or undefined where there is no database or it is damaged, which is logged once. */
@@ -29,6 +32,7 @@ export function openHwdbSource(system: System): HwdbSource {
   /** Of an idle machine the collector takes it: 13 MB that a read of milliseconds brings back. */
   let current: { readonly stamp: string; readonly hwdb: WeakRef<HwdbFile> | undefined } | undefined;
   let nextCheck = -Infinity;
+  const answers = new Map<string, ReadonlyMap<string, string>>();
 
   const hwdb = (): HwdbFile | undefined => {
     const now = system.clock.now();
@@ -39,6 +43,7 @@ export function openHwdbSource(system: System): HwdbSource {
     const stamp = place === undefined ? '' : `${place.path} ${place.stamp}`;
     if (current?.stamp === stamp && (known || !current.hwdb)) return known;
     const opened = place && read(system, place.path, place.size);
+    if (current?.stamp !== stamp) answers.clear();
     current = { stamp, hwdb: opened && new WeakRef(opened) };
     return opened;
   };
@@ -47,9 +52,14 @@ export function openHwdbSource(system: System): HwdbSource {
     lookup: (modalias) => {
       const open = hwdb();
       if (!open) return undefined;
+      const known = answers.get(modalias);
+      if (known) return known;
       try {
         const found = open.lookup(asBytes(modalias));
-        return new Map([...found].map(([key, value]) => [asText(key), asText(value)]));
+        const answer = new Map([...found].map(([key, value]) => [asText(key), asText(value)]));
+        if (answers.size >= ANSWERS_MAX) answers.clear();
+        answers.set(modalias, answer);
+        return answer;
       } catch (error) {
         system.log.error({ code: 'bad-hwdb', message: messageOf(error) });
         // Not again for every device: only another file can help.

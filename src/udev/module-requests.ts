@@ -42,8 +42,13 @@ export interface ModuleRequests {
   reload(): void;
 }
 
+/** Names kept that nothing knows; a machine has some hundred modaliases. */
+const UNKNOWN_MAX = 4096;
+
 export function openModuleRequests(system: System, kmod: ModuleProber, onResult?: (request: ModuleRequest) => void): ModuleRequests {
   const underWay = new Map<string, Promise<ProbeResult | undefined>>();
+  /** What no index and no configuration knows: most devices, whose every event asks again. */
+  const unknown = new Map<string, ProbeResult>();
   /** During a walk: what was asked for already. */
   let answered: Map<string, ProbeResult | undefined> | undefined;
   let waiting: (() => void)[] = [];
@@ -77,11 +82,12 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
     async request(name, devpath, rule) {
       const at = system.clock.now();
       const loads: ModuleLoad[] = [];
-      const known = answered?.get(name);
+      const known = answered?.get(name) ?? unknown.get(name);
       const shared = known === undefined ? underWay.get(name) : undefined;
       const result = known ?? await (shared ?? start(name, (each) => loads.push(each)));
       if (!result) return undefined;
       answered?.set(name, result);
+      if (result.goals.length === 0 && unknown.size < UNKNOWN_MAX) unknown.set(name, result);
       // Told once in the log; who keeps account hears of each device.
       if (!known && !shared) logOutcomes(system, [{ modalias: name, devices: [devpath], result }]);
       onResult?.({ name, devpath, result, decision: decision(name, devpath, at, result, loads, rule) });
@@ -104,6 +110,9 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
     endWalk() {
       answered = undefined;
     },
-    reload: () => kmod.reload(),
+    reload() {
+      unknown.clear();
+      kmod.reload();
+    },
   };
 }

@@ -3,6 +3,20 @@
 const M = 0x5bd1e995;
 const R = 24;
 
+/** Subsystems, device types and tags, of which a machine has some dozens. */
+const HASHES_MAX = 1024;
+const hashes = new Map<string, number>();
+
+/** As murmurHash2, for texts that come again and again. */
+export function rememberedHash(text: string): number {
+  const known = hashes.get(text);
+  if (known !== undefined) return known;
+  if (hashes.size >= HASHES_MAX) hashes.clear();
+  const hash = murmurHash2(text);
+  hashes.set(text, hash);
+  return hash;
+}
+
 /** The 32-bit hash of a text's UTF-8 bytes with the seed 0 that libudev uses. */
 export function murmurHash2(text: string): number {
   const bytes = Buffer.from(text);
