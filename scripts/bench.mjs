@@ -169,10 +169,10 @@ async function events() {
   for (const { name, unit, ours, theirs, ...options } of benchEvents()) report(name, ours, unit, theirs, 'udevd', options);
 }
 
-/** Coldplug of one machine in the VM: ours against Debian's udevd, from start to settled. */
+/** Coldplug of one machine in the VM, from trigger to settled, and single events: ours against Debian's udevd. */
 async function vm() {
   const { benchColdplug } = await import('./bench-vm.mjs');
-  for (const { name, ours, unit, theirs, ...options } of await benchColdplug(kernel)) report(name, ours, unit, theirs, 'udevd', options);
+  for await (const { name, ours, unit, theirs, ...options } of benchColdplug(kernel)) report(name, ours, unit, theirs, 'udevd', options);
 }
 
 /** What the kernel asks for: through our helper and daemon, and through kmod's modprobe, in one guest. */
