@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { messageOf, UsageError } from '../errors.ts';
 import { MACHINE_PRESETS, type MachinePreset } from '../vm/qemu.ts';
 import { guestShell } from '../vm/guest-init.ts';
+import { formatGuestTask, parseGuestTasks } from '../vm/guest-tasks.ts';
 import { runVm, type GuestDisk, type GuestFile, type HostShare, type VmOptions, type VmResult } from '../vm/vm.ts';
 import type { Applet, Signal, TerminalInput } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
@@ -231,7 +232,11 @@ const OUT_OF_MEMORY = /Initramfs unpacking failed|System is deadlocked on memory
 
 function report(result: VmResult, { json, log }: { readonly json: boolean; readonly log: string | undefined }, io: VmAppletIo): void {
   for (const warning of result.warnings) io.stderr(`${PROGRAM}: ${warning}\n`);
-  if (result.outcome === 'timeout') io.stderr(`${PROGRAM}: the guest was ended by the timeout\n`);
+  if (result.outcome === 'timeout') {
+    const tasks = parseGuestTasks(result.tasks);
+    io.stderr(`${PROGRAM}: the guest was ended by the timeout${tasks.length === 0 ? ' and no longer answered' : '; it was running:'}\n`);
+    for (const task of tasks) io.stderr(`  ${formatGuestTask(task)}\n`);
+  }
   if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}${log === undefined ? '; --log FILE keeps what it said' : `; the rest is in ${log}`}\n`);
   if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
     io.stderr(`${PROGRAM}: the guest had ${result.memoryMiB} MiB for an initramfs of ${Math.ceil(result.initrdSize / 2 ** 20)} MiB: was that too little? Try --memory ${result.memoryMiB * 2}\n`);

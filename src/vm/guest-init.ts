@@ -60,6 +60,8 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 printf '%s\\n' ${shellQuote(options.helper)} > /proc/sys/kernel/modprobe
+# The host may ask for all tasks, which Debian's kernels do not show by default.
+[ ! -e /proc/sys/kernel/sysrq ] || echo 1 > /proc/sys/kernel/sysrq
 ${shareLines(options.shares ?? [])}stty -F /dev/ttyS1 115200 raw -echo
 stty -F /dev/ttyS0 -onlcr
 # Held open to the end: the last close of a serial line resets it.

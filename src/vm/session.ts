@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { messageOf, UnsupportedError } from '../errors.ts';
 import { ControlLineParser, formatAnswer, type GuestRequest } from './control-line.ts';
@@ -20,6 +21,8 @@ export type SessionResult = {
   readonly panic: string | undefined;
   /** Everything on ttyS0, with plain newlines. */
   readonly console: string;
+  /** After a timeout, all tasks of the guest with their stacks, as its kernel shows them for SysRq; '' where it says nothing any more. */
+  readonly tasks: string;
   /** `vmctl mark NAME`: milliseconds since QEMU was started. `shell` is when /init was ready. The last of one name counts. */
   readonly marks: ReadonlyMap<string, number>;
   /** `vmctl put FILE`, by base name. */
@@ -55,6 +58,13 @@ const MAX_CONSOLE = 64 * 1024 * 1024;
 const MAX_QEMU_MESSAGES = 64 * 1024;
 /** A machine whose guest has said good-bye, or panicked, may take so long to end. */
 const GRACE_MS = 10_000;
+/** How long a guest that has timed out may take to show its tasks: 200 take one second. */
+const TASKS_MS = 5000;
+/** Nothing more has come for so long: that was all. */
+const TASKS_QUIET_MS = 500;
+/** SysRq: everything to the console, then the tasks. */
+const SYSRQ_TASKS = ['9', 't'];
+const MAX_TASKS = 1024 * 1024;
 
 /** QEMUs that must not outlive this process. */
 const live = new Set<ChildProcess>();
@@ -91,6 +101,8 @@ export class Session {
   private status: number | undefined;
   private panic: string | undefined;
   private timedOut = false;
+  /** Of the console since the timeout. */
+  private tasks = '';
   private endedAfter = 0;
   private grace: NodeJS.Timeout | undefined;
 
@@ -100,7 +112,8 @@ export class Session {
     this.pid = this.child.pid ?? 0;
     this.control = socketOf(this.child, DESCRIPTORS.control);
     const line = socketOf(this.child, DESCRIPTORS.console);
-    options.onConsoleInput?.((bytes) => void line.write(bytes));
+    const type = (bytes: Uint8Array): void => void line.write(bytes);
+    options.onConsoleInput?.(type);
     line.on('data', (chunk: Buffer) => this.hear(this.decoder.decode(chunk, { stream: true })));
     this.control.on('data', (chunk: Buffer) => {
       for (const request of this.parser.push(chunk)) this.serve(request);
@@ -113,7 +126,7 @@ export class Session {
     this.monitor.catch(() => undefined);
     const timer = setTimeout(() => {
       this.timedOut = true;
-      this.child.kill('SIGKILL');
+      void this.showTasks(type).finally(() => this.child.kill('SIGKILL'));
     }, options.timeoutMs);
     const abort = (): void => void this.child.kill('SIGKILL');
     options.signal?.addEventListener('abort', abort);
@@ -166,6 +179,7 @@ export class Session {
       exitCode: outcome === 'exited' ? this.status ?? 0 : outcome === 'timeout' ? EXIT_TIMEOUT : EXIT_GUEST_GONE,
       panic: this.panic,
       console: this.text,
+      tasks: this.tasks,
       marks: this.marks,
       files: this.files,
       warnings: messages === '' ? this.warnings : [...this.warnings, ...messages.split('\n')],
@@ -187,12 +201,34 @@ export class Session {
     this.heldBack = all.slice(cut);
     const text = all.slice(0, cut).replaceAll('\r\n', '\n');
     if (text === '') return;
+    if (this.timedOut) {
+      if (this.tasks.length < MAX_TASKS) this.tasks += text;
+      return;
+    }
     if (this.text.length < MAX_CONSOLE) this.text += text;
     this.options.onConsole?.(text);
     if (this.panic === undefined) {
       const recent = this.text.slice(-text.length - 200);
       this.panic = /Kernel panic - not syncing: ([^\n]*)\n/.exec(recent)?.[1];
       if (this.panic !== undefined) this.endSoon();
+    }
+  }
+
+  /** Has the kernel say what everyone is about. It hears a break on its console whatever else it is stuck in. */
+  private async showTasks(type: (bytes: Uint8Array) => void): Promise<void> {
+    try {
+      const monitor = await this.monitor;
+      for (const key of SYSRQ_TASKS) {
+        await monitor.execute('chardev-send-break', { id: 'console' });
+        type(Buffer.from(key));
+        await sleep(TASKS_QUIET_MS);
+      }
+      for (let [waited, before] = [0, '']; waited < TASKS_MS && before !== this.tasks; waited += TASKS_QUIET_MS) {
+        before = this.tasks;
+        await sleep(TASKS_QUIET_MS);
+      }
+    } catch (error) {
+      this.warnings.push(`the guest's tasks cannot be shown: ${messageOf(error)}`);
     }
   }
 

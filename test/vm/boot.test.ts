@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Kernel } from '../../src/vm/kernel.ts';
 import { guestShell } from '../../src/vm/guest-init.ts';
+import { parseGuestTasks } from '../../src/vm/guest-tasks.ts';
 import { connectQmp } from '../../src/vm/qmp.ts';
 import { findFileServer } from '../../src/vm/file-server.ts';
 import { bootVm, runVm } from '../../src/vm/vm.ts';
@@ -115,9 +116,12 @@ describe('runVm', () => {
     expect([result.exitCode, result.outcome]).toEqual([3, 'exited']);
   }, TIMEOUT);
 
-  it('ends a guest that takes too long with 124', async () => {
-    const result = await runVm({ ...small, timeoutSeconds: 2, command: 'sleep 1000' });
-    expect(result).toMatchObject({ exitCode: 124, outcome: 'timeout' });
+  it('ends a guest that takes too long with 124, and tells what it was about', async () => {
+    const result = await runVm({ ...small, timeoutSeconds: 15, command: 'echo here; sleep 1000' });
+    expect(result).toMatchObject({ exitCode: 124, outcome: 'timeout', console: 'here\n', warnings: [] });
+    expect(parseGuestTasks(result.tasks).map(({ name, state, where }) => [name, state, where])).toEqual([
+      ['init', 'S', 'do_wait'], ['sh', 'S', 'do_wait'], ['sleep', 'S', 'do_nanosleep'],
+    ]);
   }, TIMEOUT);
 
   it('gives 125 and the reason after a panic', async () => {

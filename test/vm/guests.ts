@@ -6,6 +6,7 @@ import { debianGuest } from '../../scripts/debian-guest.mjs';
 import { messageOf } from '../../src/errors.ts';
 import { defaultCacheDirectory } from '../../src/vm/cache.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
+import { formatGuestTask, parseGuestTasks } from '../../src/vm/guest-tasks.ts';
 import { findKernel, type Kernel } from '../../src/vm/kernel.ts';
 import type { GuestFile, VmOptions, VmResult } from '../../src/vm/vm.ts';
 import { runVm } from '../../src/vm/vm.ts';
@@ -46,6 +47,11 @@ export function runDebians(kernel: Kernel, script: string, options: VmOptions = 
   const guest = debianGuest();
   const overlays = [...guest.overlays, ...(options.overlays ?? [])];
   return runVm({ kernel, timeoutSeconds: 240, ...options, ...guest, overlays, files: [...MODPROBE_D, ...guest.files, ...(options.files ?? [])], command: script });
+}
+
+/** Why a guest did not end well, beginning with the most important: what hung, and what it was asked last. */
+export function failureOf({ outcome, tasks, panic, console }: VmResult): string {
+  return [outcome, panic, parseGuestTasks(tasks).map(formatGuestTask).join('; '), console.slice(-300), tasks].filter(Boolean).join(' | ');
 }
 
 /** The loaded modules, sorted. */

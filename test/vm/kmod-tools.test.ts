@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest';
 
 import { messageOf } from '../../src/errors.ts';
 import { IN_GUEST, kmod34Command, kmod34InGuest, unpackedKmod34 } from '../oracle/kmod34.ts';
-import { guestKernel, runDebians, runOurs } from './guests.ts';
+import { failureOf, guestKernel, runDebians, runOurs } from './guests.ts';
 
 /** A hundred starts of Node take minutes in a guest on a busy machine. */
-const LONG = { timeoutSeconds: 600 };
+const LONG = { timeoutSeconds: 400 };
 const TEST_TIMEOUT = 1_200_000;
 
 /** The loaded modules as /proc/modules has them, the newest first. */
@@ -116,12 +116,17 @@ describe.each(['6.12', '6.1'])('the tools of kmod on %s', (series) => {
     }
     const names = stepsOf(series);
     const ours = await runOurs(kernel, tools('/tools', (tool) => `tskmod ${tool}${tool === 'modprobe' ? ' --strict-kmod' : ''}`) + script('ours', names), LONG);
-    const theirs = await runDebians(kernel, [
+    const debians = () => runDebians(kernel, [
       'for t in insmod rmmod lsmod kmod; do ln -s modprobe /kmod/$t; done; PATH=/kmod:$PATH', script('kmod30', names),
       tools('/tools34', (tool) => kmod34Command(IN_GUEST, tool).join(' ')), script('kmod34', names),
     ].join('\n'), { files, ...LONG });
-    // What was asked last is on the console when a guest hangs.
-    for (const { exitCode, console } of [ours, theirs]) expect(exitCode, console.slice(-2000)).toBe(0);
+    let theirs = await debians();
+    // Debian's tools were seen to hang there, three times in some hundred runs: that says nothing of ours, but where they hung is to be told.
+    if (theirs.outcome === 'timeout') {
+      console.warn(`the guest of Debian's tools hung: ${failureOf(theirs)}`);
+      theirs = await debians();
+    }
+    for (const result of [ours, theirs]) expect(result.exitCode, failureOf(result)).toBe(0);
     const [own, kmod30, kmod34] = [parse(ours.files.get('ours')), parse(theirs.files.get('kmod30')), parse(theirs.files.get('kmod34'))];
     expect(Object.keys(own)).toEqual(names);
     expect(pick(own, OTHERWISE)).toEqual(pick(OTHERWISE, own));
