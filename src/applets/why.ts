@@ -39,7 +39,7 @@ tsudevd (for root), else by the kernel's log.
       --machine FILE     a recording (tskmod record) in place of this machine
       --root DIR         look at the machine below DIR
   -S, --set-version RELEASE  modules of this kernel; of another one than runs,
-                         without journal and log
+                         of which none is loaded
       --modules PATH     modules there: a directory or one file; may be repeated
   -V, --version
   -h, --help

@@ -64,6 +64,11 @@ export class LiveModules {
   }
 }
 
+/** What of the modules of `system.release` is loaded: nothing where another kernel runs. */
+export function liveOf(system: System, isRunning: boolean): Pick<LiveModules, 'state' | 'holders'> {
+  return isRunning ? new LiveModules(system) : { state: () => undefined, holders: () => [] };
+}
+
 /** The kernel as it would be if `removed` were gone: what a dry run of removals asks. */
 export function liveWithout(live: LiveModules, removed: ReadonlySet<string>): Pick<LiveModules, 'state' | 'refcnt'> {
   return {

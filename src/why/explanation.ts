@@ -193,8 +193,8 @@ function addRequests(decisions: readonly Decision[], { module, devices }: PullFa
 }
 
 function addModule(facts: ModuleFacts, chain: Chain, from: readonly number[], decisions: readonly Decision[]): void {
-  const { module, path, builtin, state, statePath, dependencies, needs, softdeps, config, load, kernelLines } = facts;
-  const text = builtin ? 'is built into the kernel' : state === 'live' ? 'is loaded' : state === undefined ? 'is not loaded' : `is ${state}`;
+  const { module, path, builtin, state, statePath, dependencies, needs, softdeps, config, load, kernelLines, otherRelease } = facts;
+  const text = builtin ? 'is built into the kernel' : state === 'live' ? 'is loaded' : state !== undefined ? `is ${state}` : otherRelease === undefined ? 'is not loaded' : `is of ${otherRelease}, which does not run`;
   const at = chain.add({ kind: 'module', state: builtin || state === 'live' ? 'holds' : 'fails', name: module, text, from, source: { file: state === undefined ? path || dependencies.file : statePath } });
   for (const need of needs) {
     const { symbols } = need;
@@ -246,6 +246,8 @@ function outcomeOf(facts: WhyFacts, main: DeviceFacts | undefined): { readonly s
   if (stop && kind !== 'module') return { status: 'blacklisted', verdict: `${names}${of} is not loaded: ${place(stop.source)} blacklists ${stop.text}` };
   const failure = modules.find(({ load }) => load?.failure)?.load?.failure;
   if (failure) return { status: 'failed', verdict: `${names}${of} could not be loaded: ${failure.text}` };
+  const other = modules[0]?.otherRelease;
+  if (other !== undefined) return { status: 'not-loaded', verdict: `${names}${of} is not loaded: ${other} does not run` };
   return { status: 'not-loaded', verdict: `${names}${of} is not loaded${facts.rule?.outcome === 'missed' ? `: the rule at ${place(facts.rule.at)} does not run` : pulledText(facts)}` };
 }
 

@@ -60,6 +60,8 @@ export type ModuleFacts = {
   /** '' where the indexes know no file of it. */
   readonly path: string;
   readonly builtin: boolean;
+  /** The kernel that the module is of, where another runs. */
+  readonly otherRelease?: string;
   /** Of the kernel; undefined for one that is not loaded. */
   readonly state: InitState | undefined;
   /** Where `state` was read. */

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 
 import { readKernelLog } from '../kmod/kmsg.ts';
 import type { Kmod } from '../kmod/kmod.ts';
-import { LiveModules } from '../kmod/live.ts';
+import { liveOf } from '../kmod/live.ts';
 import { ModuleRules } from '../kmod/module-rules.ts';
 import type { ModuleLoad } from '../kmod/probe.ts';
 import { isOfRunningKernel, TreeImages } from '../kmod/tree-images.ts';
@@ -26,9 +26,9 @@ export interface ModuleReader {
 export function openModuleReader(system: System, kmod: Kmod, decisions: readonly Decision[], { withSymbols = false } = {}): ModuleReader {
   const { config, db } = kmod.facts;
   const rules = new ModuleRules(config, db);
-  const live = new LiveModules(system);
-  const images = new TreeImages(system, db);
   const isRunning = isOfRunningKernel(system);
+  const live = liveOf(system, isRunning);
+  const images = new TreeImages(system, db);
   const loads = new Map<string, ModuleLoad>();
   for (const decision of decisions) for (const load of decision.loads) loads.set(load.module, load);
   let depText: string | undefined;
@@ -74,6 +74,7 @@ export function openModuleReader(system: System, kmod: Kmod, decisions: readonly
         module, path: facts.path, builtin: facts.builtin || line?.builtin === true || isPart, state, statePath,
         dependencies: { file: db.source.resolve('modules.dep'), ...(at < 0 || depText === '' ? {} : { line: linesBefore(depText, at) + 1 }) },
         needs: await needsOf(module), softdeps: softdepsOf(module), config: configOf(module, line?.alias), load,
+        ...(isRunning ? {} : { otherRelease: system.release }),
         kernelLines: failed ? aboutModule(module, kernelLog ??= readKernelLog(system)) : [],
       };
     },

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import { normalizeModuleName } from '../kmod/alias.ts';
 import type { Kmod } from '../kmod/kmod.ts';
-import { LiveModules } from '../kmod/live.ts';
+import { liveOf } from '../kmod/live.ts';
+import { isOfRunningKernel } from '../kmod/tree-images.ts';
 import { readLatin1 } from '../kmod/text-file.ts';
 import type { Source } from '../kmod/probe.ts';
 import type { System } from '../system.ts';
@@ -36,7 +37,7 @@ export type PullContext = {
 
 /** Of these modules first, then of those that need them, until nothing new comes. */
 export function readPulls(system: System, modules: readonly string[], byModule: ReadonlyMap<string, readonly PullingDevice[]>, context: PullContext): PullFacts[] {
-  const live = new LiveModules(system);
+  const live = liveOf(system, isOfRunningKernel(system));
   const { config } = context.kmod.facts;
   const lists = modulesLoadLists(system);
   const named = loadRules(context.rules).flatMap(({ names, command, line }) => names.map((name) => ({ name: normalizeModuleName(name), command, source: { file: line.file, line: line.line } })));

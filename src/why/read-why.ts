@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { normalizeModuleName } from '../kmod/alias.ts';
 import { isRegistered, probeFile } from '../kmod/file-system.ts';
 import type { Kmod } from '../kmod/kmod.ts';
-import { LiveModules } from '../kmod/live.ts';
+import { liveOf } from '../kmod/live.ts';
 import { nearNames } from '../kmod/near-names.ts';
 import { isOfRunningKernel } from '../kmod/tree-images.ts';
 import type { System } from '../system.ts';
@@ -98,7 +98,7 @@ class Gatherer {
     const matches = this.#kmod.lookup(target);
     const own = normalizeModuleName(target);
     if (target.includes(':')) return this.#ofModalias(target);
-    if (matches.some(({ alias }) => alias === undefined) || new LiveModules(this.#system).state(own) !== undefined) return this.#ofModule(target, own);
+    if (matches.some(({ alias }) => alias === undefined) || liveOf(this.#system, isOfRunningKernel(this.#system)).state(own) !== undefined) return this.#ofModule(target, own);
     if (matches.length > 0) return this.#ofRequest(target, target);
     if (this.#kmod.lookup(`fs-${target}`).length > 0 || isRegistered(this.#system, target)) return { ...await this.#ofRequest(target, `fs-${target}`), kind: 'file-system' };
     return this.unknown(target);

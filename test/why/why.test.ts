@@ -139,6 +139,8 @@ describe('tskmod why, forward', () => {
     expect([await told(CARD), await told('xfs')]).toEqual([['load e1000e'], ['kernel xfs: refuses to work']]);
     expect([await told(CARD, '-S', '6.1.0-test'), await told('xfs', '-S', '6.1.0-test')]).toEqual([[], []]);
     expect((await whyData(root, CARD, '-S', '6.1.0-test')).verdict).toBe('e1000e drives 0000:01:00.0');
+    expect((await whyData(root, 'e1000e')).verdict).toBe('e1000e is loaded: 0000:01:00.0 has a modalias of it');
+    expect(await whyData(root, 'e1000e', '-S', '6.1.0-test')).toMatchObject({ status: 'not-loaded', verdict: 'e1000e is not loaded: 6.1.0-test does not run' });
   });
 
   it('knows file systems, images and names that nothing has', async () => {
