@@ -2,15 +2,12 @@
 
 import { SystemError, UnsupportedError } from '../errors.ts';
 import type { ByteSource } from '../image/byte-source.ts';
-import { imageFormatOf, openImage } from '../image/detect.ts';
 import { openFileSource } from '../image/file-source.ts';
+import { imageFormatOf } from '../image/image-format.ts';
 import { type ImageEntry, type ImageTree, resolve as resolveInside, walk } from '../image/image-tree.ts';
 import { describeErrno, errnoByName, type System } from '../system.ts';
-import { compressedEnd } from './compressed-end.ts';
-import { decompress } from './compression.ts';
 import { isModuleFile } from './depmod-priority.ts';
 import type { IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
-import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { openModuleFile, placesOf } from './tree-source.ts';
 
 /** What a directory of modules has at least one of. */
@@ -38,10 +35,7 @@ export type ImageFile = { readonly path: string; readonly size: number; readonly
 export async function openImageFile(system: System, path: string): Promise<ImageFile> {
   const file = openFileSource(path);
   try {
-    const codecs = await codecsFor(file, system);
-    const tree = openImage(file, {
-      decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd },
-    });
+    const tree = await openTree(file, system);
     return { path, size: file.size, tree, close: () => file.close() };
   } catch (error) {
     file.close();
@@ -157,11 +151,15 @@ class ImageSource implements ModuleSource {
   }
 }
 
-/** The libraries, for what may be compressed: loading them takes longer than opening an image. */
-async function codecsFor(file: ByteSource, system: System): Promise<NativeCodecs> {
+/** erofs, which bundles are, alone: the readers of all formats, and what decompresses for them, take longer to load than an image to open. */
+async function openTree(file: ByteSource, system: System): Promise<ImageTree> {
   const format = imageFormatOf(file);
-  if (format !== undefined && format !== 'squashfs' && format !== 'cpio') return {};
-  return nativeCodecs(system, system.log);
+  if (format === 'erofs') return (await import('../image/erofs.ts')).openErofs(file);
+  const [{ openImage }, { decompress }, { compressedEnd }, { nativeCodecs }] = await Promise.all([
+    import('../image/detect.ts'), import('./compression.ts'), import('./compressed-end.ts'), import('./native-codecs.ts'),
+  ]);
+  const codecs = format === 'ext4' || format === 'tar' ? {} : await nativeCodecs(system, system.log);
+  return openImage(file, { decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd } });
 }
 
 function noSuchFile(path: string): SystemError {
