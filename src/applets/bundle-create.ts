@@ -118,7 +118,7 @@ export function epochOf(text: string | undefined): number {
 function reportText({ path, size, format, release, module, index, firmware, indexes, missingFirmware }: BundleReport): string {
   return table([
     ['modules', sizeText(module.bytes), `${module.files} of ${release}`],
-    ['indexes', sizeText(index.bytes), indexes === 'kept' ? 'those of the tree, which are current' : 'made anew'],
+    ['indexes', sizeText(index.bytes), indexes === 'kept' ? 'those that were there, which are current' : 'made anew'],
     ...(firmware.files + missingFirmware.length === 0 ? [] : [['firmware', sizeText(firmware.bytes), `${firmware.files} files; ${missingFirmware.length} that modules name are not on this machine`]]),
     [path, sizeText(size), format],
   ]);

@@ -120,6 +120,10 @@ class ImageSource implements ModuleSource {
     return [...walk(this.#tree, this.#prefix.slice(0, -1))].flatMap(({ kind, path }) => (kind === 'file' && isModuleFile(path) ? path.slice(this.#prefix.length) : []));
   }
 
+  stat(path: string): { readonly size: number; readonly mtime: number } | undefined {
+    return resolveInside(this.#tree, this.#prefix + path);
+  }
+
   exists(path: string): boolean {
     return this.#find(this.#inside(path) ?? path) !== undefined;
   }
