@@ -1,9 +1,9 @@
 // tskmod initramfs: makes the file that a kernel boots with, of selected modules, our tools, busybox and an /init.
 
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
-import { codeOf, FormatError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
+import { codeOf, FormatError, LimitError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -105,7 +105,7 @@ export const initramfsApplet: Applet = {
         context.stderr(`${PROGRAM}: interrupted; nothing was written\n`);
         return 1;
       }
-      if (!(error instanceof UsageError || error instanceof UnsupportedError || error instanceof ParseError || error instanceof FormatError || codeOf(error) !== undefined)) throw error;
+      if (!(error instanceof UsageError || error instanceof LimitError || error instanceof UnsupportedError || error instanceof ParseError || error instanceof FormatError || codeOf(error) !== undefined)) throw error;
       const message = messageOf(error);
       context.stderr(`${message.startsWith(PROGRAM) ? '' : `${PROGRAM}: `}${message}\n`);
       return 1;
@@ -147,7 +147,8 @@ async function completed(command: Command, context: AppletContext, onProgress: (
     const system = context.openSystem(command.release === undefined ? {} : { release: command.release });
     const { release } = system;
     const modules = placeOfModules(system, command.modules);
-    return { ...plain, release, modules, config: readKernelConfig({ release, modules }), onProgress, signal };
+    const config = readKernelConfig({ release, modules }) ?? (await configInside(join(system.roots.modules || '/', 'boot', `vmlinuz-${release}`), release));
+    return { ...plain, release, modules, config, onProgress, signal };
   }
   const cacheDirectory = defaultCacheDirectory();
   const kernel = await findKernel({ kernel: command.kernel, cacheDirectory, signal, onProgress });
@@ -157,6 +158,17 @@ async function completed(command: Command, context: AppletContext, onProgress: (
   const config = readKernelConfig({ image: kernel.image, release, modules })
     ?? readKernelConfig({ image: kernel.image, release, modules, vmlinux: await extractVmlinux(kernel.image, cacheDirectory) });
   return { ...plain, release, modules, config, onProgress, signal };
+}
+
+/** Of this machine's image, where it is there and can be read; undefined where it tells nothing. */
+async function configInside(image: string, release: string): Promise<string | undefined> {
+  try {
+    return readKernelConfig({ image, release, vmlinux: await extractVmlinux(image, defaultCacheDirectory()) });
+  } catch (error) {
+    // Its configuration is a help, and other machines than x86 have other images.
+    if (error instanceof FormatError || error instanceof LimitError || codeOf(error) !== undefined) return undefined;
+    throw error;
+  }
 }
 
 function existing(path: string | undefined): string | undefined {

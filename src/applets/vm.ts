@@ -131,7 +131,7 @@ export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Prom
     if (error === ENDED_BY_KEY) return EXIT_ENDED_BY_KEY;
     // getopt's messages begin with the program's name, as glibc's do.
     const message = messageOf(error);
-    io.stderr(`${message.startsWith(`${PROGRAM}: `) ? '' : `${PROGRAM}: `}${message}\n`);
+    io.stderr(`${message.startsWith(`${PROGRAM}: `) ? '' : `${PROGRAM}: `}${message}${/initrd is too large/.test(message) ? ': give the guest more with --memory' : ''}\n`);
     return EXIT_NOT_STARTED;
   }
 }
@@ -230,6 +230,9 @@ const RECENT = 400;
 /** What a kernel says that has too little memory for its initramfs. */
 const OUT_OF_MEMORY = /Initramfs unpacking failed|System is deadlocked on memory|Out of memory|No working init found|Unable to mount root fs|Attempted to kill init/;
 
+/** What it says of one that is none, or is compressed as it does not know: more memory is no help then. */
+const NO_INITRAMFS = /Initramfs unpacking failed: (?:invalid magic|junk|compression method|broken padding)/;
+
 function report(result: VmResult, { json, log }: { readonly json: boolean; readonly log: string | undefined }, io: VmAppletIo): void {
   for (const warning of result.warnings) io.stderr(`${PROGRAM}: ${warning}\n`);
   if (result.outcome === 'timeout') {
@@ -238,7 +241,8 @@ function report(result: VmResult, { json, log }: { readonly json: boolean; reado
     for (const task of tasks) io.stderr(`  ${formatGuestTask(task)}\n`);
   }
   if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}${log === undefined ? '; --log FILE keeps what it said' : `; the rest is in ${log}`}\n`);
-  if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
+  if (result.outcome === 'panic' && NO_INITRAMFS.test(result.console)) io.stderr(`${PROGRAM}: the initramfs is none that this kernel can unpack\n`);
+  else if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
     io.stderr(`${PROGRAM}: the guest had ${result.memoryMiB} MiB for an initramfs of ${Math.ceil(result.initrdSize / 2 ** 20)} MiB: was that too little? Try --memory ${result.memoryMiB * 2}\n`);
   }
   if (result.outcome === 'gone') io.stderr(`${PROGRAM}: the guest was gone before its command ended\n`);

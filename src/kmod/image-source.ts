@@ -2,6 +2,7 @@
 
 import { SystemError, UnsupportedError } from '../errors.ts';
 import type { ByteSource } from '../image/byte-source.ts';
+import { checkFileSize } from '../image/file-range.ts';
 import { openFileSource } from '../image/file-source.ts';
 import { imageFormatOf } from '../image/image-format.ts';
 import { type ImageEntry, type ImageTree, resolve as resolveInside, walk } from '../image/image-tree.ts';
@@ -134,6 +135,7 @@ class ImageSource implements ModuleSource {
     if (inside === undefined) return openModuleFile(path);
     const entry = this.#find(inside);
     if (entry === undefined) throw noSuchFile(this.resolve(inside));
+    checkFileSize({ path: this.file, size: 0 }, entry.size);
     return {
       path: this.resolve(inside),
       size: entry.size,
