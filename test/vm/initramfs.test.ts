@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { bundleApplet } from '../../src/applets/bundle.ts';
+import { depmodApplet } from '../../src/applets/depmod.ts';
 import { initramfsApplet } from '../../src/applets/initramfs.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { runVm, type VmResult } from '../../src/vm/vm.ts';
@@ -39,7 +41,7 @@ const CASES: readonly Case[] = [
     said: [new RegExp(`^/dev/disk/by-uuid/${UUID} / ext4 ro`, 'm'), /^modules (?=.*\bext4\b)(?=.*\bvirtio_blk\b)(?!.*\be1000e\b)/m, /^6\.12\..*\n\/sbin\/modprobe$/m],
   },
   {
-    name: 'finds an nvme disk by the label it was made for, compressed as the kernel knows it best', series: '6.1', options: ['--root', `LABEL=${LABEL}`],
+    name: 'finds an nvme disk by the label it was made for, with compressed modules that this kernel does not decompress', series: '6.1', options: ['--modules', 'compressed', '--root', `LABEL=${LABEL}`],
     vm: { append: 'rw', memoryMiB: 640, disks: [{ file: 'disk', bus: 'nvme', readOnly: false }] },
     said: [new RegExp(`^/dev/disk/by-label/${LABEL} / ext4 rw`, 'm'), /^modules (?=.*\bext4\b)(?=.*\bnvme\b)(?!.*\bvirtio_blk\b)/m, /^6\.1\..*\n\/sbin\/modprobe$/m],
   },
@@ -76,12 +78,28 @@ describe('an initramfs of selected modules', () => {
     return report as Record<string, unknown>;
   };
 
+  /** The selected modules of a kernel as a tree of its own, each compressed. */
+  const compressedTree = async (modules: string, release: string): Promise<string> => {
+    const [root, image] = [join(scratch, 'compressed'), join(scratch, 'bundle')];
+    const tree = join(root, 'lib/modules', release);
+    const ran = [
+      await runApplet(bundleApplet, ['create', '--from', modules, ...SELECT, '-o', image], { root: '/' }),
+      await runApplet(bundleApplet, ['extract', '-C', join(root, 'lib/modules'), image], { root: '/' }),
+    ];
+    execFileSync('sh', ['-c', 'find . -name "*.ko" -exec xz -0 --check=crc32 {} +'], { cwd: tree });
+    ran.push(await runApplet(depmodApplet, ['-b', root, '-C', join(root, 'none'), release], { root: '/' }));
+    expect(ran.map(({ status, stderr }) => [status, stderr])).toEqual([[0, ''], [0, ''], [0, '']]);
+    expect(readFileSync(join(tree, 'modules.dep'), 'utf8')).toMatch(/^(?:\S+\.ko\.xz:(?: \S+\.ko\.xz)*\n)+$/);
+    return tree;
+  };
+
   it.for([...CASES])('$name ($series)', { timeout: TIMEOUT }, async ({ series, options, vm, said }, { skip }) => {
     const reason = whyNoVm();
     const kernel = await debianKernel(series);
     if (reason !== undefined || typeof kernel === 'string') return skip(reason ?? String(kernel));
     const initrd = join(scratch, 'initrd');
-    const report = await create(initrd, series, [...SELECT, ...options]);
+    const tree = options.includes('compressed') ? await compressedTree(kernel.modules ?? '', kernel.release ?? '') : '';
+    const report = await create(initrd, series, [...SELECT, ...options.map((word) => (word === 'compressed' ? tree : word))]);
     expect(report['modules']).toMatchObject({ bytes: expect.toSatisfy((bytes: number) => bytes < 5_000_000) });
     const disks = vm.disks?.map((disk) => ({ ...disk, file: join(scratch, disk.file) }));
     const result: VmResult = await runVm({ ...vm, kernel, initrd, timeoutSeconds: TIMEOUT / 1000, ...(disks ? { disks } : {}) });
