@@ -2,6 +2,7 @@
 
 import { UsageError } from '../errors.ts';
 import { type BundleReport, planBundle, releaseAt, writePlanned } from '../bundle/create.ts';
+import { abortable } from '../bundle/whole-file.ts';
 import { BUNDLE_FORMATS, type BundleFormat } from '../bundle/write-image.ts';
 import { splitPatterns } from '../kmod/select.ts';
 import type { SelectOptions } from '../kmod/select-reader.ts';
@@ -61,12 +62,12 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
   const told = release ?? (place === undefined ? undefined : await releaseAt(context.openSystem({}), place));
   // Files are copied before compiled code pays; reading modules, which shows its progress first, takes longer.
   const compile = postponeOptimising({ events: 1 });
-  const contents = await planBundle(context.openSystem(told === undefined ? {} : { release: told }), {
+  const contents = await abortable(planBundle(context.openSystem(told === undefined ? {} : { release: told }), {
     modules, select, onProgress: (text) => {
       compile();
       onProgress(text);
     },
-  });
+  }), signal);
   try {
     if (explain && contents.selection) {
       const { explainJson, explainText } = await import('./bundle-explain.ts');
@@ -92,7 +93,7 @@ export async function bundleAdd({ argv, context, progress, signal }: BundleRun):
   const system = context.openSystem({});
   const bundle = await openBundle(system, path, options.findLast(({ name }) => name === 'release')?.value);
   try {
-    const { contents, format, added, warnings } = await planAddition(system, bundle, files, onProgress);
+    const { contents, format, added, warnings } = await abortable(planAddition(system, bundle, files, onProgress), signal);
     const epoch = context.env['SOURCE_DATE_EPOCH'];
     const mtime = epoch === undefined ? bundle.image.tree.entry(bundle.directory)?.mtime ?? 0 : epochOf(epoch);
     // What replaces it is written beside it, and read out of it: it stays open until then.

@@ -77,7 +77,9 @@ export async function bundleVerify({ argv, context, progress, signal }: BundleRu
   let agrees = true;
   await withBundle('verify', argv, context, async (bundle, json) => {
     const { path } = bundle.image;
-    const verified = await verifyBundle(context.openSystem({ release: bundle.release }), bundle, { onProgress: (text) => progress.show(text), signal });
+    const { abortable } = await import('../bundle/whole-file.ts');
+    const verifying = verifyBundle(context.openSystem({ release: bundle.release }), bundle, { onProgress: (text) => progress.show(text), signal });
+    const verified = await abortable(verifying, signal);
     progress.clear();
     agrees = verified.problems.length === 0;
     if (json) {

@@ -179,6 +179,18 @@ describe('tskmod bundle create', () => {
     expect([readFileSync(join(root, 'bundle'), 'utf8'), readdirSync(root).sort()]).toEqual(['old', ['bundle', 'lib']]);
   });
 
+  it('hears signals while it reads, as the other commands do, and leaves what was there', async () => {
+    const root = fixtureRoot({ ...TREE_FILES, 'new.ko': MODULES['kernel/soft.ko'] });
+    const file = join(root, 'bundle');
+    await create(root, '-o', file);
+    const before = [sum(readFileSync(file)), readdirSync(root).sort()];
+    for (const args of [['create', '-o', file], ['create', '--select', 'top', '-o', file], ['create', '--from', file, '-o', join(root, 'x')], ['add', file, join(root, 'new.ko')], ['verify', file]]) {
+      const ran = await runApplet(bundleApplet, args, { root, interrupted: true });
+      expect([args, ran]).toEqual([args, { status: 1, stdout: '', stderr: 'tskmod bundle: interrupted; nothing was replaced\n' }]);
+      expect([sum(readFileSync(file)), readdirSync(root).sort()]).toEqual(before);
+    }
+  });
+
   it('refuses a SOURCE_DATE_EPOCH that is none, and writes one that is', async () => {
     const root = fixtureRoot(TREE_FILES);
     const at = (epoch: string) => runApplet(bundleApplet, ['create', '-o', join(root, 'bundle')], { root, env: { SOURCE_DATE_EPOCH: epoch } });
