@@ -13,6 +13,7 @@ import { findKernel } from '../vm/kernel.ts';
 import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { openProgress } from './progress.ts';
 import { placeOfModules, runStage } from './initramfs-stage.ts';
 import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
@@ -97,7 +98,7 @@ export const initramfsApplet: Applet = {
       const options = await completed(command, context, onProgress, controller.signal);
       const report = await createBootInitramfs(command.output, options);
       progress.clear();
-      context.stdout(command.json ? `${JSON.stringify(report)}\n` : reportText(report, options));
+      context.stdout(command.json ? jsonLine('initramfs', report) : reportText(report, options));
       return 0;
     } catch (error) {
       progress.clear();

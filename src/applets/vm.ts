@@ -10,6 +10,7 @@ import { formatGuestTask, parseGuestTasks } from '../vm/guest-tasks.ts';
 import { runVm, type GuestDisk, type GuestFile, type HostShare, type VmOptions, type VmResult } from '../vm/vm.ts';
 import type { Applet, Signal, TerminalInput } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { helpFor } from './standard-options.ts';
 
 /** What this applet prints with, and what ends it. */
@@ -249,7 +250,7 @@ function report(result: VmResult, { json, log }: { readonly json: boolean; reado
   if (!json) return;
   const { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks, files, warnings } = result;
   const names = [...files.keys()];
-  io.stdout(`${JSON.stringify({ exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks: Object.fromEntries(marks), files: names, warnings })}\n`);
+  io.stdout(jsonLine('guest', { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks: Object.fromEntries(marks), files: names, warnings }));
 }
 
 function machine(name: string | undefined): MachinePreset | undefined {
