@@ -67,7 +67,7 @@ describe('tskmod initramfs create', () => {
     const [image, out] = [join(root, 'bundle'), join(root, 'out')];
     expect((await runApplet(bundleApplet, ['create', '-o', image], { root })).status).toBe(0);
     const create = (...args: readonly string[]) => runApplet(initramfsApplet, ['create', '-S', RELEASE, '--no-node', '-o', out, '--modules', image, ...args], { root });
-    expect(JSON.parse((await create('--select', 'top', '--json')).stdout)).toMatchObject({ modules: { files: 3 }, tree: { files: 5 } });
+    expect(JSON.parse((await create('--select', 'top', '--json')).stdout)).toMatchObject({ schema: 1, kind: 'initramfs', modules: { files: 3 }, tree: { files: 5 } });
     writeFileSync(image, 'no image');
     expect(await create()).toMatchObject({ status: 1, stdout: '', stderr: `tskmod initramfs: ${image}: at offset 0: expected an image: ext4, squashfs, erofs, cpio or tar, found something else\n` });
   });

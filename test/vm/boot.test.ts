@@ -165,7 +165,9 @@ describe('tskmod vm', () => {
     expect(readFileSync(log, 'utf8')).toMatch(/Kernel panic - not syncing: [^\n]*\n(?:.*\n)*.*Call Trace:/);
 
     writeFileSync(initrd, 'no initramfs at all');
-    expect(await run('--initrd', initrd)).toMatchObject({ status: 125, stderr: expect.stringMatching(/^tskmod vm: kernel panic: .*; --log FILE keeps what it said\ntskmod vm: the initramfs is none that this kernel can unpack\n$/) as string });
+    const none = await run('--initrd', initrd, '--json');
+    expect(JSON.parse(none.stdout)).toMatchObject({ schema: 1, kind: 'guest', exitCode: 125, outcome: 'panic', files: [], marks: {} });
+    expect(none).toMatchObject({ status: 125, stderr: expect.stringMatching(/\ntskmod vm: kernel panic: .*; --log FILE keeps what it said\ntskmod vm: the initramfs is none that this kernel can unpack\n$/) as string });
   }, TIMEOUT);
 
   it('boots nothing with modules that are not those of the kernel', async () => {
