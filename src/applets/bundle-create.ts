@@ -3,7 +3,7 @@
 import { UsageError } from '../errors.ts';
 import { type BundleReport, planBundle, releaseAt, writePlanned } from '../bundle/create.ts';
 import { abortable } from '../bundle/whole-file.ts';
-import { BUNDLE_FORMATS, type BundleFormat } from '../bundle/write-image.ts';
+import { BUNDLE_FORMATS, type BundleFormat, requireWriter } from '../bundle/write-image.ts';
 import { splitPatterns } from '../kmod/select.ts';
 import type { SelectOptions } from '../kmod/select-reader.ts';
 import { postponeOptimising } from '../udev/late-optimiser.ts';
@@ -58,6 +58,8 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
   const { output, explain, release, modules, format, select, selected, json } = parseCreate(argv);
   const mtime = epochOf(context.env['SOURCE_DATE_EPOCH']);
   const onProgress = (text: string): void => progress.show(text);
+  // Before all modules are read in vain.
+  if (output !== undefined) requireWriter(format);
   const [place] = modules;
   const told = release ?? (place === undefined ? undefined : await releaseAt(context.openSystem({}), place));
   // Files are copied before compiled code pays; reading modules, which shows its progress first, takes longer.

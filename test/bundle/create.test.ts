@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { bundleApplet } from '../../src/applets/bundle.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
@@ -170,6 +170,16 @@ describe('tskmod bundle create', () => {
   ])('refuses %j', async (args, message) => {
     const { status, stderr } = await create(fixtureRoot(TREE_FILES), ...args);
     expect([status, stderr.replace(/^tskmod bundle: (.*)\n$/, '$1')]).toEqual([1, message]);
+  });
+
+  it('names the package of a tool that is not here, before anything is read', async () => {
+    const root = fixtureRoot({ ...TREE_FILES, [`lib/modules/${RELEASE}/kernel/bad.ko`]: 'no module at all' });
+    vi.stubEnv('PATH', join(root, 'nothing'));
+    try {
+      expect(await create(root, '--format', 'squashfs', '-o', join(root, 'x'))).toEqual({ status: 1, stdout: '', stderr: 'tskmod bundle: mksquashfs is not installed: run apt-get install squashfs-tools\n' });
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('names a module that cannot be read, and leaves what was there', async () => {
