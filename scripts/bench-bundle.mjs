@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { CLOCK } from './bench-initramfs.mjs';
 import { unpackedPackage } from './debian-package.mjs';
 import { top } from './setup.mjs';
 
@@ -13,12 +14,17 @@ const CLI = join(top, 'dist/tskmod.cjs');
 const RUNS = 5;
 /** A look-up is warm after some. */
 const OPENINGS = 20;
+/** One that takes the kernel long to unpack, and a small one; both need others. */
+const LOADED = ['xfs', 'virtio_net'];
+/** How often each is loaded from either place, after once that is not counted. */
+const LOADS = 3;
 
 /**
- * @param {{ scratch: string, kernel: { release: string, modules: string } }} machine
+ * @param {{ scratch: string, kernel: import('../src/vm/kernel.ts').Kernel & { release: string, modules: string } }} machine
  * @returns {AsyncGenerator<Figure>}
  */
-export async function* benchBundle({ scratch, kernel: { release, modules } }) {
+export async function* benchBundle({ scratch, kernel }) {
+  const { release, modules } = kernel;
   await mkdir(scratch, { recursive: true });
   const directory = mkdtempSync(join(scratch, 'bench-'));
   try {
@@ -58,10 +64,47 @@ export async function* benchBundle({ scratch, kernel: { release, modules } }) {
       fromBundle.push(timed(modinfo(['--modules', image])));
       fromTree.push(timed(modinfo(['-b', directory])));
     }
-    yield { name: 'first module, from a bundle', ours: wall(fromBundle), unit: 'ms', theirs: wall(fromTree), whose: 'a tree', target: { ratio: 1.1 } };
+    yield { name: 'modinfo of a module, from a bundle', ours: wall(fromBundle), unit: 'ms', theirs: wall(fromTree), whose: 'a tree', target: { ratio: 1.1 } };
+
+    const loads = await loadTimes(kernel, image);
+    for (const name of LOADED) {
+      yield { name: `modprobe ${name}, from a bundle`, ours: loads(name, 'bundle'), unit: 'ms', theirs: loads(name, 'tree'), whose: 'a tree, in a guest', target: { ratio: 1.1 } };
+    }
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/**
+ * Milliseconds that modprobe takes in a guest, from its start to its end, with all that a module needs: a process of its own for each, and modules
+ * that were not loaded before. The guest has the clock of bench-initramfs.mjs, and both places in memory.
+ */
+async function loadTimes(kernel, image) {
+  const { runVm } = await import(join(top, 'dist/src/vm/vm.js'));
+  const places = [['tree', ''], ['bundle', '--modules /bundle']];
+  const loads = LOADED.flatMap((name) => places.map(([place, options]) => `load ${place} ${name} ${options}`));
+  // The kernel's own log has times of a microsecond.
+  const script = `set -e
+load() {
+  place=$1 name=$2
+  shift 2
+  echo "bench start $place $name" > /dev/kmsg
+  modprobe "$@" $name
+  echo "bench end $place $name" > /dev/kmsg
+  modprobe -r $name
+}
+${Array.from({ length: LOADS + 1 }, () => loads).flat().join('\n')}
+dmesg | grep ' bench ' > /tmp/marks
+vmctl put /tmp/marks
+`;
+  const result = await runVm({ kernel, command: script, files: [{ source: image, target: '/bundle' }], qemuArguments: CLOCK, timeoutSeconds: 300 });
+  if (result.exitCode !== 0) throw new Error(`guest: ${result.outcome}, exit code ${result.exitCode}\n${result.console}`);
+  const marks = [...(result.files.get('marks')?.toString() ?? '').matchAll(/\[ *(\d+\.\d+)\] bench (start|end) (\w+ \w+)/g)].map(([, seconds, mark, what]) => ({ ms: Number(seconds) * 1000, mark, what }));
+  return (name, place) => {
+    const times = (wanted) => marks.filter(({ mark, what }) => mark === wanted && what === `${place} ${name}`).map(({ ms }) => ms);
+    const ends = times('end');
+    return times('start').map((ms, round) => (ends[round] ?? NaN) - ms).slice(1);
+  };
 }
 
 /** Each from opening the file to closing it. The first is not warm. */

@@ -18,7 +18,7 @@ printf '@exit 0\\n' >&3
 sleep 20
 `;
 /** Guest time is that of instructions, 4 ns each: so what else this machine does does not count. */
-const CLOCK = ['-icount', 'shift=2,sleep=off'];
+export const CLOCK = ['-icount', 'shift=2,sleep=off'];
 
 /**
  * @param {{ scratch: string, kernel: import('../src/vm/kernel.ts').Kernel }} machine

@@ -19,7 +19,7 @@ try {
   process.exit(error.status ?? 1);
 }
 const file = join(top, 'dist/tskmod.cjs');
-const { executable, parts } = await bundle(join(top, 'src/cli.ts'), ['modprobe']);
+const { executable, parts } = await bundle(join(top, 'src/cli.ts'), ['modprobe'], ['image-source', 'erofs']);
 writeFileSync(file, executable);
 chmodSync(file, 0o755);
 writeFileSync(join(top, 'dist/tskmod.parts'), parts, 'latin1');

@@ -3,7 +3,8 @@
 //
 // V8 reads all of a file before it runs the first line: 20 µs a KB, fifteen milliseconds for this program, and three even of
 // what is only a comment. So esbuild cuts the program where it is imported dynamically, and the pieces lie one behind the
-// other in tskmod.parts, from which the executable takes those that it wants. The parts that every start needs are one piece.
+// other in tskmod.parts, from which the executable takes those that it wants. The parts that every start needs are one piece,
+// and so are others that are always wanted together: each piece costs half a millisecond.
 // What V8 made of a piece is taken from its code cache (code-cache.mjs) where that fits, and is compiled where it does not.
 
 import { createHash } from 'node:crypto';
@@ -25,9 +26,10 @@ const CACHE_LIMIT = 1 << 22;
  * The texts of the executable and of its parts.
  * @param {string} entry the first source file
  * @param {readonly string[]} quick parts that start fast although they are imported dynamically: `modprobe` for modprobe.ts
+ * @param {readonly string[]} together more of these, which become one piece
  * @returns {Promise<{ executable: string, parts: string }>}
  */
-export async function bundle(entry, quick) {
+export async function bundle(entry, quick, together) {
   const { outputFiles, metafile } = await build({
     entryPoints: [entry], bundle: true, splitting: true, write: false, metafile: true, outdir: 'out', entryNames: 'main', chunkNames: '[name]-[hash]',
     platform: 'node', format: 'esm', target: TARGET, external: ['koffi'], minifySyntax: true, logLevel: 'warning',
@@ -35,11 +37,15 @@ export async function bundle(entry, quick) {
   });
   const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [baseName(path), output]));
   const texts = new Map(outputFiles.map((file) => [baseName(file.path), takeBuiltins(keepForeignImports(file.text))]));
-  const first = ['main.js', ...[...texts.keys()].filter((name) => quick.includes(name.replace(/-[^-]*$/, '')))];
+  const named = (wanted) => [...texts.keys()].filter((name) => wanted.includes(name.replace(/-[^-]*$/, '')));
+  const partOf = (name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] });
+  const first = ['main.js', ...named(quick)];
   const eager = reachable(first, outputs);
-  const start = await join([...eager].map((name) => ({ name, text: texts.get(name) ?? '', names: outputs.get(name)?.exports ?? [] })), first);
-  const lazy = [...texts].filter(([name]) => !eager.has(name)).map(async ([name, text]) => [name, (await transform(text, COMMON_JS)).code]);
-  return assemble(start, await Promise.all(lazy));
+  const start = await join([...eager].map(partOf), first);
+  const group = [...reachable(named(together), outputs)].filter((name) => !eager.has(name));
+  const pieces = [['together', await join(group.map(partOf), group)]];
+  for (const [name, text] of texts) if (!eager.has(name) && !group.includes(name)) pieces.push([name, (await transform(text, COMMON_JS)).code]);
+  return assemble(start, pieces, group);
 }
 
 /**
@@ -72,20 +78,20 @@ function reachable(first, outputs) {
 }
 
 /**
- * One scope of the parts of every start: calls between parts then cost no look-up, and nothing is made for the lazy parts
- * until one asks. It exports what makes an object of a part: of those in `first` one function each, of the others one for all.
+ * One scope of several parts: calls between them then cost no look-up, and nothing is made for other parts until one asks. It exports what
+ * makes an object of a part: of those in `first` one function each, of the others one for all.
  */
-async function join(eager, first) {
-  const imports = eager.map(({ name }, i) => `import * as part${i} from "./${name}";`);
+async function join(members, first) {
+  const imports = members.map(({ name }, i) => `import * as part${i} from "./${name}";`);
   const getters = (names, i) => names.map((name) => `get ${name}(){return part${i}.${name}}`);
-  const exported = eager.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...getters(names, i)].join(',')}})`);
-  const [quick, others] = [true, false].map((isQuick) => exported.filter((_, i) => first.includes(eager[i].name) === isQuick).join(','));
-  const texts = new Map(eager.map(({ name, text }) => [`./${name}`, text]));
+  const exported = members.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...getters(names, i)].join(',')}})`);
+  const [quick, others] = [true, false].map((isQuick) => exported.filter((_, i) => first.includes(members[i].name) === isQuick).join(','));
+  const texts = new Map(members.map(({ name, text }) => [`./${name}`, text]));
   const parts = {
     name: 'parts',
     setup({ onResolve, onLoad }) {
-      // What is imported dynamically is asked for by its name, as from a lazy part.
-      onResolve({ filter: /^\.\// }, ({ path, kind }) => (kind === 'import-statement' ? { path, namespace: 'part' } : { path, external: true }));
+      // What is imported dynamically, or of another piece, is asked for by its name, as from a lazy part.
+      onResolve({ filter: /^\.\// }, ({ path, kind }) => (kind === 'import-statement' && texts.has(path) ? { path, namespace: 'part' } : { path, external: true }));
       onLoad({ filter: /^/, namespace: 'part' }, ({ path }) => ({ contents: texts.get(path) ?? '' }));
     },
   };
@@ -96,8 +102,8 @@ async function join(eager, first) {
   return `"use strict";${file?.text ?? ''}`;
 }
 
-/** @param {string} start @param {string[][]} lazy */
-function assemble(start, lazy) {
+/** @param {string} start @param {string[][]} lazy @param {readonly string[]} group names of parts in the piece `together` */
+function assemble(start, lazy, group) {
   const pieces = [['start', start], ...lazy].map(([name, code]) => [name, `(function(require,module,exports,importMeta){${code}\n})`]);
   const id = createHash('sha256').update(JSON.stringify(pieces)).digest('hex').slice(0, 16);
   // Each piece begins with the name of the build, so that a piece of another is never taken for ours.
@@ -108,8 +114,9 @@ function assemble(start, lazy) {
     offset += text.length;
     return place;
   });
+  const grouped = group.map((name) => `${JSON.stringify(name)}:"together"`);
   // Behind the pieces: few starts want it, and in the executable all would read it.
-  const table = `/*${id}*/{${places.join(',')}}`;
+  const table = `/*${id}*/{${[...places, ...grouped].join(',')}}`;
   const executable = `#!/usr/bin/env node
 "use strict";
 const [major, minor] = process.versions.node.split(".");
@@ -128,6 +135,7 @@ const loaded = new Map();
 const start = { exports: {} };
 let file;
 let others;
+let spare;
 compile("start")(requirePart, start, start.exports, importMeta);
 function requirePart(name) {
   return name.startsWith("./") ? load(name.slice(2)) : require(name);
@@ -144,7 +152,9 @@ function load(name) {
     file ??= openParts();
     if (table) Object.assign(places, JSON.parse(textAt(table).slice(${`/*${id}*/`.length})));
     table = undefined;
-    compile(name)(requirePart, module, module.exports, importMeta);
+    const piece = places[name];
+    if (typeof piece === "string") module.exports = load(piece).parts[name]();
+    else compile(name)(requirePart, module, module.exports, importMeta);
   }
   return module.exports;
 }
@@ -177,8 +187,10 @@ function readCache(name) {
     // Then V8 compiles what it runs.
     return undefined;
   }
-  // The program makes these calls too: one that it does not make costs a tenth of a millisecond here. Memory that is not written to costs nothing.
-  const bytes = Buffer.allocUnsafeSlow(${CACHE_LIMIT});
+  // The program makes these calls too: one that it does not make costs a tenth of a millisecond here. Memory that is not written to costs nothing,
+  // but V8 collects garbage after some of it: so it is the same for all parts, and nobody's when they are loaded.
+  let bytes = spare?.deref();
+  if (!bytes) spare = new WeakRef(bytes = Buffer.allocUnsafeSlow(${CACHE_LIMIT}));
   const end = fs.readSync(cache, bytes, 0, bytes.length, 0);
   fs.closeSync(cache);
   // V8 trusts what it is given, so the code is there twice: damage and a cut end show as a difference.

@@ -21,6 +21,8 @@ export async function makeCodeCache(executable) {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory);
     await writeTree(root);
+    const made = spawnSync(process.execPath, [executable, ...bundleOf(root)], { encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(`tskmod bundle failed for the code cache: ${made.stderr || made.signal}`);
     for (const args of typicalCommands(root)) {
       const done = spawnSync(process.execPath, [self, directory, executable, ...args], { encoding: 'utf8' });
       if (done.error) throw done.error;
@@ -39,9 +41,13 @@ function typicalCommands(root) {
     ['modprobe', '-n', '-d', root, '-C', join(root, 'modprobe.d'), 'a'],
     ['lsmod'],
     ['udevd', '--dry-run', '--root', machine, '-S', release],
-    ['bundle', 'create', '--from', join(root, 'whole'), '-S', 'whole', '-o', join(root, 'image')],
     ['modprobe', '-n', '--modules', join(root, 'image'), '-S', 'whole', '-C', join(root, 'modprobe.d'), 'a'],
+    bundleOf(root),
   ];
+}
+
+function bundleOf(root) {
+  return ['bundle', 'create', '--from', join(root, 'whole'), '-S', 'whole', '-o', join(root, 'image')];
 }
 
 /** Module a needs b, and by an alias c. The indexes are so large that they are read in parts. */

@@ -2,7 +2,8 @@
 
 import { UsageError } from '../errors.ts';
 import { type BundleReport, planBundle, releaseAt, writePlanned } from '../bundle/create.ts';
-import { BUNDLE_FORMATS, type BundleFormat } from '../bundle/write-image.ts';
+import { abortable } from '../bundle/whole-file.ts';
+import { BUNDLE_FORMATS, type BundleFormat, requireWriter } from '../bundle/write-image.ts';
 import { splitPatterns } from '../kmod/select.ts';
 import type { SelectOptions } from '../kmod/select-reader.ts';
 import { postponeOptimising } from '../udev/late-optimiser.ts';
@@ -57,16 +58,18 @@ export async function bundleCreate({ argv, context, progress, signal }: BundleRu
   const { output, explain, release, modules, format, select, selected, json } = parseCreate(argv);
   const mtime = epochOf(context.env['SOURCE_DATE_EPOCH']);
   const onProgress = (text: string): void => progress.show(text);
+  // Before all modules are read in vain.
+  if (output !== undefined) requireWriter(format);
   const [place] = modules;
   const told = release ?? (place === undefined ? undefined : await releaseAt(context.openSystem({}), place));
   // Files are copied before compiled code pays; reading modules, which shows its progress first, takes longer.
   const compile = postponeOptimising({ events: 1 });
-  const contents = await planBundle(context.openSystem(told === undefined ? {} : { release: told }), {
+  const contents = await abortable(planBundle(context.openSystem(told === undefined ? {} : { release: told }), {
     modules, select, onProgress: (text) => {
       compile();
       onProgress(text);
     },
-  });
+  }), signal);
   try {
     if (explain && contents.selection) {
       const { explainJson, explainText } = await import('./bundle-explain.ts');
@@ -92,7 +95,7 @@ export async function bundleAdd({ argv, context, progress, signal }: BundleRun):
   const system = context.openSystem({});
   const bundle = await openBundle(system, path, options.findLast(({ name }) => name === 'release')?.value);
   try {
-    const { contents, format, added, warnings } = await planAddition(system, bundle, files, onProgress);
+    const { contents, format, added, warnings } = await abortable(planAddition(system, bundle, files, onProgress), signal);
     const epoch = context.env['SOURCE_DATE_EPOCH'];
     const mtime = epoch === undefined ? bundle.image.tree.entry(bundle.directory)?.mtime ?? 0 : epochOf(epoch);
     // What replaces it is written beside it, and read out of it: it stays open until then.
@@ -118,7 +121,7 @@ export function epochOf(text: string | undefined): number {
 function reportText({ path, size, format, release, module, index, firmware, indexes, missingFirmware }: BundleReport): string {
   return table([
     ['modules', sizeText(module.bytes), `${module.files} of ${release}`],
-    ['indexes', sizeText(index.bytes), indexes === 'kept' ? 'those of the tree, which are current' : 'made anew'],
+    ['indexes', sizeText(index.bytes), indexes === 'kept' ? 'those that were there, which are current' : 'made anew'],
     ...(firmware.files + missingFirmware.length === 0 ? [] : [['firmware', sizeText(firmware.bytes), `${firmware.files} files; ${missingFirmware.length} that modules name are not on this machine`]]),
     [path, sizeText(size), format],
   ]);

@@ -72,12 +72,14 @@ function infoText(facts: Facts): string {
   ]);
 }
 
-export async function bundleVerify({ argv, context, progress }: BundleRun): Promise<number> {
+export async function bundleVerify({ argv, context, progress, signal }: BundleRun): Promise<number> {
   const { verifyBundle } = await import('../bundle/verify.ts');
   let agrees = true;
   await withBundle('verify', argv, context, async (bundle, json) => {
     const { path } = bundle.image;
-    const verified = await verifyBundle(context.openSystem({ release: bundle.release }), bundle, (text) => progress.show(text));
+    const { abortable } = await import('../bundle/whole-file.ts');
+    const verifying = verifyBundle(context.openSystem({ release: bundle.release }), bundle, { onProgress: (text) => progress.show(text), signal });
+    const verified = await abortable(verifying, signal);
     progress.clear();
     agrees = verified.problems.length === 0;
     if (json) {

@@ -33,7 +33,8 @@ create:
                        squashfs (with mksquashfs), ext4 (with mke2fs and debugfs)
       --select PATTERN only these modules, with all that they need; may be repeated: a name (xfs),
                        an alias, or a path glob ('kernel/fs/**')
-      --machine DIR    those that this machine's devices need (/), or a captured one's (DIR/sys)
+      --machine PLACE  those that this machine's devices need (/), those of a captured one (DIR/sys), or
+                       of a recording (a file of tskmod record)
       --weakdeps       also what weakdeps of the selected modules name
       --firmware       also the firmware of the selected modules, as firmware/
       --explain        why each file is in it, what it costs, and what would go without it; without -o

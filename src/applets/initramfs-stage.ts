@@ -8,6 +8,7 @@ import type { System } from '../system.ts';
 import type { AppletContext } from './applet.ts';
 import { sizeText, table } from './bundle-text.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
 
 const PROGRAM = 'tskmod initramfs';
@@ -38,7 +39,7 @@ export async function runStage(argv: readonly string[], context: AppletContext, 
     modules: bundle === undefined ? placeOfModules(system, last('modules')) : undefined, signal, onProgress,
   });
   if (report.missing.length > 0) context.stderr(`${PROGRAM}: warning: ${report.bundle.from} lacks what was asked for: ${report.missing.join(', ')}\n`);
-  if (last('json') !== undefined) return `${JSON.stringify(report)}\n`;
+  if (last('json') !== undefined) return jsonLine('stage', report);
   const { firmware, missingFirmware, runtime } = report;
   return table([
     ['Node and tools', sizeText(runtime.bytes), ''],

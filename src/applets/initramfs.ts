@@ -1,9 +1,9 @@
 // tskmod initramfs: makes the file that a kernel boots with, of selected modules, our tools, busybox and an /init.
 
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
-import { codeOf, FormatError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
+import { codeOf, FormatError, LimitError, messageOf, ParseError, UnsupportedError, UsageError } from '../errors.ts';
 import { HOOK_DIRECTORY } from '../vm/boot-init.ts';
 import { createBootInitramfs, type BootInitramfsOptions, type BootInitramfsReport } from '../vm/boot-initramfs.ts';
 import { defaultCacheDirectory } from '../vm/cache.ts';
@@ -13,6 +13,7 @@ import { findKernel } from '../vm/kernel.ts';
 import { extractVmlinux } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { openProgress } from './progress.ts';
 import { placeOfModules, runStage } from './initramfs-stage.ts';
 import { SELECT_OPTIONS, selectionIn } from './select-options.ts';
@@ -97,7 +98,7 @@ export const initramfsApplet: Applet = {
       const options = await completed(command, context, onProgress, controller.signal);
       const report = await createBootInitramfs(command.output, options);
       progress.clear();
-      context.stdout(command.json ? `${JSON.stringify(report)}\n` : reportText(report, options));
+      context.stdout(command.json ? jsonLine('initramfs', report) : reportText(report, options));
       return 0;
     } catch (error) {
       progress.clear();
@@ -105,7 +106,7 @@ export const initramfsApplet: Applet = {
         context.stderr(`${PROGRAM}: interrupted; nothing was written\n`);
         return 1;
       }
-      if (!(error instanceof UsageError || error instanceof UnsupportedError || error instanceof ParseError || error instanceof FormatError || codeOf(error) !== undefined)) throw error;
+      if (!(error instanceof UsageError || error instanceof LimitError || error instanceof UnsupportedError || error instanceof ParseError || error instanceof FormatError || codeOf(error) !== undefined)) throw error;
       const message = messageOf(error);
       context.stderr(`${message.startsWith(PROGRAM) ? '' : `${PROGRAM}: `}${message}\n`);
       return 1;
@@ -147,7 +148,8 @@ async function completed(command: Command, context: AppletContext, onProgress: (
     const system = context.openSystem(command.release === undefined ? {} : { release: command.release });
     const { release } = system;
     const modules = placeOfModules(system, command.modules);
-    return { ...plain, release, modules, config: readKernelConfig({ release, modules }), onProgress, signal };
+    const config = readKernelConfig({ release, modules }) ?? (await configInside(join(system.roots.modules || '/', 'boot', `vmlinuz-${release}`), release));
+    return { ...plain, release, modules, config, onProgress, signal };
   }
   const cacheDirectory = defaultCacheDirectory();
   const kernel = await findKernel({ kernel: command.kernel, cacheDirectory, signal, onProgress });
@@ -157,6 +159,17 @@ async function completed(command: Command, context: AppletContext, onProgress: (
   const config = readKernelConfig({ image: kernel.image, release, modules })
     ?? readKernelConfig({ image: kernel.image, release, modules, vmlinux: await extractVmlinux(kernel.image, cacheDirectory) });
   return { ...plain, release, modules, config, onProgress, signal };
+}
+
+/** Of this machine's image, where it is there and can be read; undefined where it tells nothing. */
+async function configInside(image: string, release: string): Promise<string | undefined> {
+  try {
+    return readKernelConfig({ image, release, vmlinux: await extractVmlinux(image, defaultCacheDirectory()) });
+  } catch (error) {
+    // Its configuration is a help, and other machines than x86 have other images.
+    if (error instanceof FormatError || error instanceof LimitError || codeOf(error) !== undefined) return undefined;
+    throw error;
+  }
 }
 
 function existing(path: string | undefined): string | undefined {

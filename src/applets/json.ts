@@ -5,7 +5,8 @@ export const JSON_SCHEMA = 1;
 
 export type JsonKind =
   | 'plan' | 'result' | 'alias' | 'config' | 'symbols' | 'insertion' | 'removal' | 'loaded-module' | 'module-info' | 'depmod'
-  | 'static-node' | 'lint' | 'diagnosis' | 'helper' | 'probe' | 'check' | 'diff' | 'replay' | 'why' | 'timeline' | 'bundle' | 'bundle-file' | 'verification' | 'extraction' | 'error';
+  | 'static-node' | 'lint' | 'diagnosis' | 'helper' | 'probe' | 'check' | 'diff' | 'replay' | 'why' | 'timeline' | 'bundle' | 'bundle-file' | 'verification' | 'extraction'
+  | 'initramfs' | 'stage' | 'guest' | 'error';
 
 /** @param end takes the place of the newline: NUL, for `modinfo -0` */
 export function jsonLine(kind: JsonKind, value: object, end: '\n' | '\0' = '\n'): string {

@@ -10,6 +10,7 @@ import { formatGuestTask, parseGuestTasks } from '../vm/guest-tasks.ts';
 import { runVm, type GuestDisk, type GuestFile, type HostShare, type VmOptions, type VmResult } from '../vm/vm.ts';
 import type { Applet, Signal, TerminalInput } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
+import { jsonLine } from './json.ts';
 import { helpFor } from './standard-options.ts';
 
 /** What this applet prints with, and what ends it. */
@@ -131,7 +132,7 @@ export async function runVmApplet(argv: readonly string[], io: VmAppletIo): Prom
     if (error === ENDED_BY_KEY) return EXIT_ENDED_BY_KEY;
     // getopt's messages begin with the program's name, as glibc's do.
     const message = messageOf(error);
-    io.stderr(`${message.startsWith(`${PROGRAM}: `) ? '' : `${PROGRAM}: `}${message}\n`);
+    io.stderr(`${message.startsWith(`${PROGRAM}: `) ? '' : `${PROGRAM}: `}${message}${/initrd is too large/.test(message) ? ': give the guest more with --memory' : ''}\n`);
     return EXIT_NOT_STARTED;
   }
 }
@@ -230,6 +231,9 @@ const RECENT = 400;
 /** What a kernel says that has too little memory for its initramfs. */
 const OUT_OF_MEMORY = /Initramfs unpacking failed|System is deadlocked on memory|Out of memory|No working init found|Unable to mount root fs|Attempted to kill init/;
 
+/** What it says of one that is none, or is compressed as it does not know: more memory is no help then. */
+const NO_INITRAMFS = /Initramfs unpacking failed: (?:invalid magic|junk|compression method|broken padding)/;
+
 function report(result: VmResult, { json, log }: { readonly json: boolean; readonly log: string | undefined }, io: VmAppletIo): void {
   for (const warning of result.warnings) io.stderr(`${PROGRAM}: ${warning}\n`);
   if (result.outcome === 'timeout') {
@@ -238,14 +242,15 @@ function report(result: VmResult, { json, log }: { readonly json: boolean; reado
     for (const task of tasks) io.stderr(`  ${formatGuestTask(task)}\n`);
   }
   if (result.outcome === 'panic') io.stderr(`${PROGRAM}: kernel panic: ${result.panic ?? ''}${log === undefined ? '; --log FILE keeps what it said' : `; the rest is in ${log}`}\n`);
-  if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
+  if (result.outcome === 'panic' && NO_INITRAMFS.test(result.console)) io.stderr(`${PROGRAM}: the initramfs is none that this kernel can unpack\n`);
+  else if (result.outcome === 'panic' && OUT_OF_MEMORY.test(result.console)) {
     io.stderr(`${PROGRAM}: the guest had ${result.memoryMiB} MiB for an initramfs of ${Math.ceil(result.initrdSize / 2 ** 20)} MiB: was that too little? Try --memory ${result.memoryMiB * 2}\n`);
   }
   if (result.outcome === 'gone') io.stderr(`${PROGRAM}: the guest was gone before its command ended\n`);
   if (!json) return;
   const { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks, files, warnings } = result;
   const names = [...files.keys()];
-  io.stdout(`${JSON.stringify({ exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks: Object.fromEntries(marks), files: names, warnings })}\n`);
+  io.stdout(jsonLine('guest', { exitCode, outcome, panic, ms, release, memoryMiB, initrdSize, marks: Object.fromEntries(marks), files: names, warnings }));
 }
 
 function machine(name: string | undefined): MachinePreset | undefined {

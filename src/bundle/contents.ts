@@ -1,6 +1,6 @@
 // What goes into a bundle: the modules of a source or a selection of them, fresh indexes, lists of the kernel, and firmware.
 
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 
 import { FormatError, UnsupportedError } from '../errors.ts';
@@ -12,6 +12,7 @@ import { hasIndexes, type ModuleFile, type ModuleSource } from '../kmod/module-s
 import { readSelection, type SelectOptions } from '../kmod/select-reader.ts';
 import type { Selection } from '../kmod/select.ts';
 import type { System } from '../system.ts';
+import { readImageState } from './image-state.ts';
 import { readTreeState } from './tree-state.ts';
 
 export type BundleFileKind = 'module' | 'index' | 'firmware';
@@ -30,7 +31,7 @@ export type BundleContents = {
   readonly release: string;
   /** Sorted by path. */
   readonly files: readonly BundleFile[];
-  /** `kept` where those of the tree were found to be current. */
+  /** `kept` where those of the source were found to be current. */
   readonly indexes: 'kept' | 'made';
   readonly selection: Selection | undefined;
   /** Gives back what the source keeps open: then the files are no longer read. */
@@ -50,14 +51,19 @@ type IndexShape = { readonly layout: IndexLayout; readonly weakdeps: boolean };
 const ROOT_OFFSET = { at: 8, mask: 0x0fff_ffff, value: 12 };
 
 /**
- * The contents of a bundle. Indexes of a tree of which everything is taken are kept where they are current (`readTreeState`), all others are
- * made: those of a tree that has some as these are, so that what is in the bundle does not depend on times. A module that cannot be read is an
+ * The contents of a bundle. Indexes of a tree or image of which everything is taken are kept where they are current (`readTreeState`,
+ * `readImageState`), all others are made: where there are some as these are, so that what is in the bundle does not depend on times. A module that cannot be read is an
  * UnsupportedError that names it. Throws as readSelection and formatIndexes do.
  */
 export async function readContents(system: System, source: ModuleSource, { select, onProgress }: ContentsOptions = {}): Promise<BundleContents> {
   const state = source.kind === 'tree' ? readTreeState(system, source) : undefined;
   if (state?.isCurrent && !select) {
     const files = state.modules.map(({ relative, path }, index): BundleFile => ({ kind: 'module', path: relative, size: state.sizes[index] ?? 0, from: path }));
+    return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
+  }
+  const image = source.kind === 'image' && !select ? readImageState(source) : undefined;
+  if (image) {
+    const files = image.modules.map(({ relative, open }, index): BundleFile => ({ kind: 'module', path: relative, size: image.sizes[index] ?? 0, from: open }));
     return { release: source.release, files: sorted([...files, ...keptIndexes(source)]), indexes: 'kept', selection: undefined };
   }
   const all = state?.modules ?? (hasIndexes(source) ? indexedModules(source, system) : looseModules(source, system));
@@ -141,9 +147,9 @@ function atLeastOne(got: number, file: string, offset: number): number {
   return got;
 }
 
-/** How the indexes of a tree are laid out, and which of them it has: those of the newest kmod where it has none. */
+/** How the indexes of a tree or image are laid out, and which of them it has: those of the newest kmod where it has none. */
 function shapeOf(source: ModuleSource): IndexShape {
-  const index = Buffer.from((source.kind === 'tree' ? source.readIndex('modules.dep.bin') : undefined) ?? []);
+  const index = Buffer.from((source.kind === 'layers' ? undefined : source.readIndex('modules.dep.bin')) ?? []);
   if (index.length < ROOT_OFFSET.at + 4) return { layout: 'pre-order', weakdeps: true };
   const root = index.readUInt32BE(ROOT_OFFSET.at) & ROOT_OFFSET.mask;
   return { layout: root === ROOT_OFFSET.value ? 'pre-order' : 'post-order', weakdeps: source.exists('modules.weakdep') };
@@ -151,10 +157,8 @@ function shapeOf(source: ModuleSource): IndexShape {
 
 function keptIndexes(source: ModuleSource): BundleFile[] {
   return [...DEPMOD_FILES.map(({ name }) => name), ...KERNEL_FILES].flatMap((name): BundleFile[] => {
-    const path = source.resolve(name);
-    if (!existsSync(path)) return [];
-    const bytes = readFileSync(path);
-    return [{ kind: 'index', path: name, size: bytes.length, from: bytes }];
+    const bytes = source.readIndex(name);
+    return bytes === undefined ? [] : [{ kind: 'index', path: name, size: bytes.length, from: bytes }];
   });
 }
 

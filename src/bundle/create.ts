@@ -32,7 +32,7 @@ export type BundleReport = {
   readonly module: Sized;
   readonly index: Sized;
   readonly firmware: Sized;
-  /** `kept`: those of the tree, which were current. */
+  /** `kept`: those of the source, which were current. */
   readonly indexes: BundleContents['indexes'];
   /** Firmware that modules name and that is not on this machine. */
   readonly missingFirmware: readonly string[];

@@ -4,6 +4,7 @@ import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, rmSync, symlinkSy
 import { dirname, join } from 'node:path';
 
 import { UnsupportedError } from '../errors.ts';
+import { checkFileSize } from '../image/file-range.ts';
 import { walk, type ImageEntry } from '../image/image-tree.ts';
 import { breathe } from './whole-file.ts';
 import type { OpenBundle } from './read-bundle.ts';
@@ -24,10 +25,12 @@ const PIECE = 4 * 1024 * 1024;
  * is there is replaced. Links in `directory` are not followed, those of the image are made last and only where they stay inside. Throws
  * UnsupportedError for a path on which something stands that is no directory, what reading the image throws, and Node's errors.
  */
-export async function extractBundle({ image: { tree } }: OpenBundle, directory: string, { matches, signal, onProgress }: ExtractOptions = {}): Promise<Extracted> {
+export async function extractBundle({ image }: OpenBundle, directory: string, { matches, signal, onProgress }: ExtractOptions = {}): Promise<Extracted> {
+  const { tree } = image;
   const wanted = [...walk(tree)].filter(({ kind, path }) => kind !== 'directory' && (matches?.(path) ?? true));
   const files = wanted.filter(({ kind }) => kind === 'file');
   const total = files.reduce((sum, { size }) => sum + size, 0);
+  for (const { size } of files) checkFileSize(image, size);
   const leftOut = wanted.filter(({ kind }) => kind === 'other').map(({ path }) => path);
   const made = new Set<string>();
   mkdirSync(directory, { recursive: true });
@@ -41,6 +44,7 @@ export async function extractBundle({ image: { tree } }: OpenBundle, directory: 
         for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
         bytes += piece.length;
         onProgress?.(bytes, total);
+        if (offset > 0) await breathe(signal);
       }
     } finally {
       closeSync(fd);

@@ -1,6 +1,7 @@
 // Checks a bundle: every file readable and of its sum, every module a module, and the indexes those of just these modules.
 
 import { FormatError, LimitError, messageOf, SystemError, UnsupportedError } from '../errors.ts';
+import { checkFileSize } from '../image/file-range.ts';
 import { moduleNameOfPath } from '../kmod/alias.ts';
 import { DEPMOD_FILES } from '../kmod/depmod-write.ts';
 import { formatIndexes, kernelLists, placedModule, readFacts } from '../kmod/fresh-indexes.ts';
@@ -10,6 +11,7 @@ import { hasIndexes } from '../kmod/module-source.ts';
 import type { Log, System } from '../system.ts';
 import { MANIFEST_NAME, type ListedFile } from './manifest.ts';
 import type { BundledFile, OpenBundle } from './read-bundle.ts';
+import { breathe } from './whole-file.ts';
 
 /** What is wrong with a file; `path` as `list` prints it. */
 export type BundleProblem = { readonly path: string; readonly message: string };
@@ -27,7 +29,9 @@ const MAY_BE_ABSENT = new Set(['modules.weakdep']);
  * Reads all of a bundle. Images of others have no sums, and may have indexes as any kmod lays them out. Does not throw for damage: where the
  * directories themselves cannot be read, that is the one problem.
  */
-export async function verifyBundle(system: System, bundle: OpenBundle, onProgress?: (text: string) => void): Promise<Verification> {
+export async function verifyBundle(
+  system: System, bundle: OpenBundle, { onProgress, signal }: { readonly onProgress?: (text: string) => void; readonly signal?: AbortSignal } = {},
+): Promise<Verification> {
   const { image, manifest } = bundle;
   const problems: BundleProblem[] = [];
   let files: readonly BundledFile[];
@@ -39,9 +43,12 @@ export async function verifyBundle(system: System, bundle: OpenBundle, onProgres
   const listed = new Map(manifest?.files.map((file) => [file.path, file]));
   let [bytes, checksums] = [0, 0];
   for (const [index, file] of files.entries()) {
-    if (index % 64 === 0) onProgress?.(`reading files: ${index} of ${files.length}`);
+    if (index % 64 === 0) {
+      onProgress?.(`reading files: ${index} of ${files.length}`);
+      await breathe(signal);
+    }
     try {
-      const sum = sumOf(bundle, file);
+      const sum = await sumOf(bundle, file, signal);
       bytes += file.entry.size;
       const known = listed.get(file.path);
       if (known) checksums++;
@@ -57,15 +64,17 @@ export async function verifyBundle(system: System, bundle: OpenBundle, onProgres
   return { modules: found.modules, files: files.length, bytes, checksums, problems: [...problems, ...found.problems] };
 }
 
-function sumOf({ image }: OpenBundle, { entry }: BundledFile): number {
+async function sumOf({ image }: OpenBundle, { entry }: BundledFile, signal: AbortSignal | undefined): Promise<number> {
   if (entry.kind === 'symlink') image.tree.readlink(entry);
   if (entry.kind !== 'file') return 0;
+  checkFileSize(image, entry.size);
   const { crc32 } = process.getBuiltinModule('node:zlib');
   let sum = 0;
   for (let offset = 0; offset < entry.size; offset += PIECE) {
     const piece = image.tree.read(entry, offset, PIECE);
     if (piece.length !== Math.min(PIECE, entry.size - offset)) throw new FormatError({ file: image.path, offset: 0, expected: `${entry.size} bytes of ${entry.path}`, actual: `${offset + piece.length}` });
     sum = crc32(piece, sum);
+    if (offset > 0) await breathe(signal);
   }
   return sum;
 }

@@ -32,3 +32,11 @@ export async function breathe(signal: AbortSignal | undefined): Promise<void> {
   await setImmediate();
   signal?.throwIfAborted();
 }
+
+/** What `work` gives, unless the signal comes first: then its reason is thrown, and nobody waits for the work, which has to leave nothing behind. */
+export async function abortable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  return Promise.race([work, aborted]);
+}

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { type CpioReference, cpioChunks, S_IFREG } from '../image/cpio.ts';
 import { erofsChunks } from '../image/erofs-write.ts';
 import { VERSION } from '../version.ts';
+import { requireTool } from '../vm/host-tool.ts';
 import { type BundleContents, type BundleFile, fillFrom } from './contents.ts';
 import { writeExt4 } from './ext4-by-tools.ts';
 import { runImageTool, sizeOfFile } from './image-tool.ts';
@@ -25,6 +26,12 @@ export type WriteOptions = {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };
+
+/** Throws UnsupportedError, which names the package, where a program that writes the format is not installed. */
+export function requireWriter(format: BundleFormat): void {
+  const tools = { erofs: [], cpio: [], squashfs: [['mksquashfs', 'squashfs-tools']], ext4: [['mke2fs', 'e2fsprogs'], ['debugfs', 'e2fsprogs']] } as const;
+  for (const [name, debianPackage] of tools[format]) requireTool(name, debianPackage);
+}
 
 /** How files are copied, and after how many bytes the disk begins, or signals are heard. */
 const PIECE = 1024 * 1024;

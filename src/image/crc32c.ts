@@ -12,12 +12,15 @@ export function crc32c(seed: number, bytes: Uint8Array): number {
 /** Made when the first checksum is asked for. */
 let table: Int32Array | undefined;
 
+/** Each sum is those of its bits, so a power of two and what is there already give the next ones. */
 function makeTable(): Int32Array {
   // The polynomial 1EDC6F41, its bits in reverse.
   const polynomial = 0x82f63b78;
-  return Int32Array.from({ length: 256 }, (_, byte) => {
-    let crc = byte;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (polynomial & -(crc & 1));
-    return crc;
-  });
+  const entries = new Int32Array(256);
+  let power = 1;
+  for (let bit = 128; bit > 0; bit >>= 1) {
+    power = (power >>> 1) ^ (polynomial & -(power & 1));
+    for (let low = 0; low < 256; low += 2 * bit) entries[bit + low] = power ^ (entries[low] as number);
+  }
+  return entries;
 }

@@ -1,8 +1,8 @@
 // A file of this machine as a source of bytes.
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
-import { FormatError } from '../errors.ts';
+import { FormatError, UnsupportedError } from '../errors.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
 
 /** An open file. Nothing of it is kept in memory. */
@@ -10,10 +10,16 @@ export interface FileSource extends ByteSource {
   close(): void;
 }
 
-/** Opens a file for reading. Throws Node's error, which has the shape of SystemError. */
+/** Opens a file for reading. Throws UnsupportedError for what is no file, and Node's error, which has the shape of SystemError. */
 export function openFileSource(path: string): FileSource {
-  const fd = openSync(path, 'r');
-  const { size } = fstatSync(fd);
+  // Of a fifo nobody may ever be at the other end.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    closeSync(fd);
+    throw new UnsupportedError(`${path}: it is ${stat.isDirectory() ? 'a directory' : 'a device, a fifo or a socket'}, and not a file`);
+  }
+  const { size } = stat;
   return {
     name: path,
     size,

@@ -7,6 +7,7 @@ import type { DepmodSymbols } from './depmod-symbols.ts';
 import { buildIndexOf, type IndexLayout } from './index-build.ts';
 import { IndexEntries, valueText } from './index-entries.ts';
 import { type InfoKind, type ModuleFacts, textOf } from './module-facts.ts';
+import type { IndexName } from './module-source.ts';
 
 /** One module, at the place of its priority. */
 export type DepmodModule = {
@@ -40,7 +41,7 @@ export type FormatContext = {
 export type FormattedFile = { readonly content: Uint8Array; readonly reports: readonly { readonly level: 'error' | 'warn'; readonly message: string }[] };
 
 export type DepmodFile = {
-  readonly name: string;
+  readonly name: IndexName;
   /** Text files are what -n prints. */
   readonly kind: 'text' | 'index';
   readonly input: OutputInput;

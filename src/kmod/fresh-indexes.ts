@@ -1,6 +1,7 @@
 // The indexes that depmod would make of some module files, wherever these are, in memory.
 
 import { statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 
 import { UnsupportedError } from '../errors.ts';
 import type { System } from '../system.ts';
@@ -69,6 +70,8 @@ export async function readFacts(system: System, modules: readonly PlacedModule[]
       if ('record' in outcome) facts.set(name, factsOf(outcome.record, path));
       else unreadable.set(path, outcome);
       onRead?.(index + 1, others.length);
+      // Signals are heard.
+      if (index % 16 === 0) await setImmediate();
     }
   } finally {
     reader.close();

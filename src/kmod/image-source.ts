@@ -2,15 +2,13 @@
 
 import { SystemError, UnsupportedError } from '../errors.ts';
 import type { ByteSource } from '../image/byte-source.ts';
-import { imageFormatOf, openImage } from '../image/detect.ts';
+import { checkFileSize } from '../image/file-range.ts';
 import { openFileSource } from '../image/file-source.ts';
+import { imageFormatOf } from '../image/image-format.ts';
 import { type ImageEntry, type ImageTree, resolve as resolveInside, walk } from '../image/image-tree.ts';
 import { describeErrno, errnoByName, type System } from '../system.ts';
-import { compressedEnd } from './compressed-end.ts';
-import { decompress } from './compression.ts';
 import { isModuleFile } from './depmod-priority.ts';
 import type { IndexReader, ModuleFile, ModuleSource } from './module-source.ts';
-import { nativeCodecs, type NativeCodecs } from './native-codecs.ts';
 import { openModuleFile, placesOf } from './tree-source.ts';
 
 /** What a directory of modules has at least one of. */
@@ -38,10 +36,7 @@ export type ImageFile = { readonly path: string; readonly size: number; readonly
 export async function openImageFile(system: System, path: string): Promise<ImageFile> {
   const file = openFileSource(path);
   try {
-    const codecs = await codecsFor(file, system);
-    const tree = openImage(file, {
-      decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd },
-    });
+    const tree = await openTree(file, system);
     return { path, size: file.size, tree, close: () => file.close() };
   } catch (error) {
     file.close();
@@ -126,6 +121,10 @@ class ImageSource implements ModuleSource {
     return [...walk(this.#tree, this.#prefix.slice(0, -1))].flatMap(({ kind, path }) => (kind === 'file' && isModuleFile(path) ? path.slice(this.#prefix.length) : []));
   }
 
+  stat(path: string): { readonly size: number; readonly mtime: number } | undefined {
+    return resolveInside(this.#tree, this.#prefix + path);
+  }
+
   exists(path: string): boolean {
     return this.#find(this.#inside(path) ?? path) !== undefined;
   }
@@ -136,6 +135,7 @@ class ImageSource implements ModuleSource {
     if (inside === undefined) return openModuleFile(path);
     const entry = this.#find(inside);
     if (entry === undefined) throw noSuchFile(this.resolve(inside));
+    checkFileSize({ path: this.file, size: 0 }, entry.size);
     return {
       path: this.resolve(inside),
       size: entry.size,
@@ -157,11 +157,15 @@ class ImageSource implements ModuleSource {
   }
 }
 
-/** The libraries, for what may be compressed: loading them takes longer than opening an image. */
-async function codecsFor(file: ByteSource, system: System): Promise<NativeCodecs> {
+/** erofs, which bundles are, alone: the readers of all formats, and what decompresses for them, take longer to load than an image to open. */
+async function openTree(file: ByteSource, system: System): Promise<ImageTree> {
   const format = imageFormatOf(file);
-  if (format !== undefined && format !== 'squashfs' && format !== 'cpio') return {};
-  return nativeCodecs(system, system.log);
+  if (format === 'erofs') return (await import('../image/erofs.ts')).openErofs(file);
+  const [{ openImage }, { decompress }, { compressedEnd }, { nativeCodecs }] = await Promise.all([
+    import('../image/detect.ts'), import('./compression.ts'), import('./compressed-end.ts'), import('./native-codecs.ts'),
+  ]);
+  const codecs = format === 'ext4' || format === 'tar' ? {} : await nativeCodecs(system, system.log);
+  return openImage(file, { decompressor: { decompress: (data, compression, options) => decompress(data, compression, { ...options, codecs }), compressedEnd } });
 }
 
 function noSuchFile(path: string): SystemError {

@@ -54,6 +54,8 @@ export interface ModuleSource {
   readonly file?: string | undefined;
   /** What it is merged of, base first. */
   readonly layers?: readonly ModuleSource[] | undefined;
+  /** Bytes of a file or directory below it, and its time in seconds since 1970; of an image only. */
+  stat?(path: string): { readonly size: number; readonly mtime: number } | undefined;
   /** All module files, below the tree, in no order: of an image, without its indexes. */
   modulePaths?(): readonly string[];
   /** Gives back what the source keeps open, where it does. */

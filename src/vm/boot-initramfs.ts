@@ -163,13 +163,14 @@ async function moduleEntries(options: BootInitramfsOptions): Promise<Modules> {
   const isTree = statSync(place).isDirectory();
   const target = `/lib/modules/${release}`;
   const whole = isTree ? treeEntries(place, target, (path) => path !== 'build' && path !== 'source') : [fileEntry(place, `/boot/modules-${release}`)];
-  const tree = sizeOf(whole, isModule);
   const isAll = select.length === 0 && machines.length === 0;
   // An image comes along as it is: our tools read modules in it.
-  if (isAll && node !== undefined) return { ...none, modules: whole, tree };
   const system = openSystem({ release });
   const source = await openModules(system, place);
   try {
+    const { bytes } = sizeOf(whole);
+    const tree = isTree ? sizeOf(whole, isModule) : { files: source.modulePaths?.().length ?? 0, bytes };
+    if (isAll && node !== undefined) return { ...none, modules: whole, tree };
     const { files, missing } = await readSelection(system, source, { ...splitPatterns(isAll ? ['**'] : select), machines, firmware: true });
     const absent = missing.find(({ kind }) => kind !== 'firmware');
     if (absent !== undefined) throw new UsageError(`--select ${absent.name}: the kernel has no such module`);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { codeOf, messageOf } from '../errors.ts';
+import { codeOf, messageOf, UnsupportedError } from '../errors.ts';
 
 export const INITRAMFS_COMPRESSIONS = ['zstd', 'xz', 'gzip'] as const;
 export type InitramfsCompression = (typeof INITRAMFS_COMPRESSIONS)[number];
@@ -49,7 +49,8 @@ export function readKernelConfig(
     try {
       return readFileSync(place, 'latin1');
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw new Error(`${place}: ${messageOf(error)}`, { cause: error });
+      // An image of modules has no file below it.
+      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw new UnsupportedError(`${place}: ${messageOf(error)}`, { cause: error });
     }
   }
   return vmlinux === undefined ? undefined : embeddedConfig(readFileSync(vmlinux));

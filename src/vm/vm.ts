@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { UnsupportedError } from '../errors.ts';
+import { openImageSource } from '../kmod/image-source.ts';
+import { openSystem } from '../system.ts';
 import { defaultCacheDirectory } from './cache.ts';
 import { findFileServer, isServable, knowsVirtiofs, startFileServer, type FileServer } from './file-server.ts';
 import { requireTool, runTool } from './host-tool.ts';
@@ -135,6 +137,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   const servers: FileServer[] = [];
   try {
     const modules = await chooseModules(options, kernel);
+    await checkBundle(options, kernel);
     const shares = await servedShares(options, kernel, modules, directory, servers);
     const initrd = options.initrd ?? join(directory, 'initrd');
     const initrdSize = options.initrd === undefined
@@ -237,6 +240,12 @@ async function chooseModules({ include = [], modules }: VmOptions, kernel: Kerne
   if (include.length === 0) return modules;
   if (kernel.modules === undefined || kernel.release === undefined) throw new UnsupportedError('modules are to be included, but the kernel has no module directory');
   return selectModules(kernel.modules, kernel.release, include);
+}
+
+/** A guest would only say that it finds no module. Throws what opening an image throws, and UnsupportedError for one of another release. */
+async function checkBundle({ modulesFile }: VmOptions, { release }: Kernel): Promise<void> {
+  if (modulesFile === undefined || release === undefined) return;
+  (await openImageSource(openSystem({ release }), modulesFile, release)).close?.();
 }
 
 async function makeDisks(names: readonly string[], directory: string): Promise<Disk[]> {

@@ -18,10 +18,12 @@ export type RunOptions = {
   readonly native?: FakeNative;
   /** Nothing when absent. */
   readonly env?: NodeJS.ProcessEnv;
+  /** SIGINT comes as soon as the event loop turns. */
+  readonly interrupted?: boolean;
 };
 
 /** The applet as the command line calls it, a UsageError included. */
-export async function runApplet(applet: Applet, argv: readonly string[], { root, roots, release = '6.12.0-test', native = openFakeNative(), env = {} }: RunOptions): Promise<Ran> {
+export async function runApplet(applet: Applet, argv: readonly string[], { root, roots, release = '6.12.0-test', native = openFakeNative(), env = {}, interrupted = false }: RunOptions): Promise<Ran> {
   const text = { stdout: '', stderr: '' };
   const context: AppletContext = {
     program: applet.name,
@@ -31,7 +33,10 @@ export async function runApplet(applet: Applet, argv: readonly string[], { root,
     env,
     openSystem: (options) => openSystem({ root, release, native, ...(roots ? { roots } : {}), ...options }),
     terminal: () => undefined,
-    signals: () => () => undefined,
+    signals: (handlers) => {
+      if (interrupted) setImmediate(() => handlers.SIGINT?.());
+      return () => undefined;
+    },
   };
   try {
     return { status: await applet.run(argv, context), ...text };

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { bundleApplet } from '../../src/applets/bundle.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
 import { formatManifest, parseManifest } from '../../src/bundle/manifest.ts';
 import { replaceWhole } from '../../src/bundle/whole-file.ts';
 import { FormatError } from '../../src/errors.ts';
+import { cpioChunks, type CpioEntry, S_IFDIR, S_IFREG } from '../../src/image/cpio.ts';
 import { walk } from '../../src/image/image-tree.ts';
 import { openImageFile } from '../../src/kmod/image-source.ts';
 import { openSystem } from '../../src/system.ts';
@@ -53,7 +54,7 @@ describe('tskmod bundle create', () => {
     cpSync(join(first, 'lib'), join(second, 'lib'), { recursive: true });
     expect((await create(first, '-o', join(first, 'bundle'))).stdout).toContain('made anew');
     expect((await runApplet(depmodApplet, ['-C', join(first, 'none'), RELEASE], { root: second })).status).toBe(0);
-    expect((await create(second, '-o', join(second, 'bundle'))).stdout).toContain('those of the tree, which are current');
+    expect((await create(second, '-o', join(second, 'bundle'))).stdout).toContain('those that were there, which are current');
     expect(sum(readFileSync(join(second, 'bundle')))).toBe(sum(readFileSync(join(first, 'bundle'))));
     expect(readdirSync(second).sort()).toEqual(['bundle', 'lib']);
   });
@@ -74,6 +75,50 @@ describe('tskmod bundle create', () => {
     mkdirSync(join(tree, 'extra'));
     writeFileSync(join(tree, 'extra/more.ko'), MODULES['kernel/soft.ko']);
     expect(await kept()).toBe(false);
+  });
+
+  it('keeps the indexes of an image that are current: by the sums of a bundle, by the times of another one', async () => {
+    const root = fixtureRoot({ ...TREE_FILES, 'more.ko': MODULES['kernel/soft.ko'] });
+    const [first, second] = [join(root, 'first'), join(root, 'second')];
+    const remade = async (from: string, ...args: readonly string[]) => {
+      const { status, stdout, stderr } = await create(root, '--from', from, '-o', second, ...args);
+      expect([status, stderr]).toEqual([0, '']);
+      return /made anew|current/.exec(stdout)?.[0];
+    };
+    await create(root, '-o', first);
+    expect([await remade(first), sum(readFileSync(second))]).toEqual(['current', sum(readFileSync(first))]);
+    expect(await remade(first, '--select', '**')).toBe('made anew');
+    expect(await remade(first, '--modules', join(root, 'more.ko', '..'))).toBe('made anew');
+
+    // Of somebody else: without modules.bundle, and with times.
+    const image = await openImageFile(openSystem(), first);
+    const files = [...walk(image.tree)].flatMap((entry) => (entry.kind === 'file' && !entry.path.endsWith('modules.bundle') ? [{ path: entry.path, mode: S_IFREG | 0o644, data: Buffer.from(image.tree.read(entry)) }] : []));
+    const manifest = image.tree.entry(`${RELEASE}/modules.bundle`);
+    const listed = manifest && { path: manifest.path, mode: S_IFREG | 0o644, data: Buffer.from(image.tree.read(manifest)) };
+    image.close();
+    const [other, base, drivers] = [join(root, 'other'), `${RELEASE}/kernel/base.ko`, `${RELEASE}/kernel/drivers`];
+    /** Later archives put files into the place of those before. */
+    const written = (entries: readonly CpioEntry[], later: readonly CpioEntry[] = [], mtime = 100) => {
+      const chunks = [...cpioChunks<never>(entries, 100), ...(later.length === 0 ? [] : cpioChunks<never>(later, mtime))];
+      writeFileSync(other, Buffer.concat(chunks.map((chunk) => Buffer.from(chunk as Uint8Array))));
+    };
+    written(files);
+    expect([await remade(other), sum(readFileSync(second))]).toEqual(['current', sum(readFileSync(first))]);
+    for (const [path, mtime] of [[base, 101], [`${RELEASE}/modules.dep`, 99]] as const) {
+      written(files, files.filter((entry) => entry.path === path), mtime);
+      expect([path, await remade(other)]).toEqual([path, 'made anew']);
+    }
+    written(files, [{ path: drivers, mode: S_IFDIR | 0o755 }], 101);
+    expect(await remade(other)).toBe('made anew');
+    written([...files, { path: `${RELEASE}/extra/more.ko`, mode: S_IFREG | 0o644, data: MODULES['kernel/soft.ko'] }]);
+    expect(await remade(other)).toBe('made anew');
+    written(files.filter(({ path }) => path !== base));
+    expect(await create(root, '--from', other, '-o', second)).toMatchObject({ status: 1, stderr: expect.stringContaining('kernel/base.ko') as string });
+    // A module in the place of another, and the list of before.
+    written([...files.map((entry) => (entry.path === base ? { ...entry, data: Buffer.from(MODULES['kernel/soft.ko']) } : entry)), ...(listed ? [listed] : [])]);
+    expect(await remade(other)).toBe('made anew');
+    written([...files, ...(listed ? [{ ...listed, data: Buffer.from('something else') }] : [])]);
+    expect(await remade(other)).toBe('made anew');
   });
 
   it('takes a selection with what it needs and its firmware, from a stale tree too', async () => {
@@ -127,11 +172,33 @@ describe('tskmod bundle create', () => {
     expect([status, stderr.replace(/^tskmod bundle: (.*)\n$/, '$1')]).toEqual([1, message]);
   });
 
+  it('names the package of a tool that is not here, before anything is read', async () => {
+    const root = fixtureRoot({ ...TREE_FILES, [`lib/modules/${RELEASE}/kernel/bad.ko`]: 'no module at all' });
+    vi.stubEnv('PATH', join(root, 'nothing'));
+    try {
+      expect(await create(root, '--format', 'squashfs', '-o', join(root, 'x'))).toEqual({ status: 1, stdout: '', stderr: 'tskmod bundle: mksquashfs is not installed: run apt-get install squashfs-tools\n' });
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('names a module that cannot be read, and leaves what was there', async () => {
     const root = fixtureRoot({ ...TREE_FILES, [`lib/modules/${RELEASE}/kernel/bad.ko`]: 'no module at all', bundle: 'old' });
     const { status, stderr } = await create(root, '-o', join(root, 'bundle'));
     expect([status, stderr]).toEqual([1, expect.stringMatching(/kernel\/bad\.ko: not an ELF file: a bundle holds modules that can be loaded/)]);
     expect([readFileSync(join(root, 'bundle'), 'utf8'), readdirSync(root).sort()]).toEqual(['old', ['bundle', 'lib']]);
+  });
+
+  it('hears signals while it reads, as the other commands do, and leaves what was there', async () => {
+    const root = fixtureRoot({ ...TREE_FILES, 'new.ko': MODULES['kernel/soft.ko'] });
+    const file = join(root, 'bundle');
+    await create(root, '-o', file);
+    const before = [sum(readFileSync(file)), readdirSync(root).sort()];
+    for (const args of [['create', '-o', file], ['create', '--select', 'top', '-o', file], ['create', '--from', file, '-o', join(root, 'x')], ['add', file, join(root, 'new.ko')], ['verify', file]]) {
+      const ran = await runApplet(bundleApplet, args, { root, interrupted: true });
+      expect([args, ran]).toEqual([args, { status: 1, stdout: '', stderr: 'tskmod bundle: interrupted; nothing was replaced\n' }]);
+      expect([sum(readFileSync(file)), readdirSync(root).sort()]).toEqual(before);
+    }
   });
 
   it('refuses a SOURCE_DATE_EPOCH that is none, and writes one that is', async () => {

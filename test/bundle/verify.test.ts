@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { bundleApplet } from '../../src/applets/bundle.ts';
+import { FEATURE_COMPAT_SB_CHKSUM } from '../../src/image/erofs-volume.ts';
 import { erofsChunks, type ErofsWriteEntry } from '../../src/image/erofs-write.ts';
 import { walk } from '../../src/image/image-tree.ts';
 import { openImageFile } from '../../src/kmod/image-source.ts';
@@ -75,6 +77,41 @@ describe('tskmod bundle verify', () => {
     expect(await problems()).toEqual([expect.stringMatching(/^kernel\/soft\.ko: .*not an ELF file$/)]);
     await rewritten(file, { 'kernel/soft.ko': MODULES['kernel/soft.ko'] });
     expect(await problems()).toEqual(['modules.alias: is missing']);
+  });
+});
+
+describe('a file that claims more bytes than there are', () => {
+  /** In the first inode of this size, where these four bytes are it. */
+  const lying = (image: Buffer, size: number): void => {
+    const at = image.indexOf(Buffer.from(Uint32Array.of(size).buffer));
+    expect(at).toBeGreaterThan(0);
+    image.writeUInt32LE(0xffff_fff0, at);
+    // Without the sum of the superblock, whose block has inodes too.
+    image.writeUInt32LE(image.readUInt32LE(1024 + 8) & ~FEATURE_COMPAT_SB_CHKSUM, 1024 + 8);
+  };
+
+  it('is named at once by every command that reads files', async () => {
+    const { root, file } = await madeBundle();
+    const size = MODULES['kernel/drivers/big.ko'].length;
+    const image = readFileSync(file);
+    lying(image, size);
+    writeFileSync(file, image);
+    const limit = /: 4294967280 exceeds MAX_IMAGE_READ \(536870912\)\n/;
+    expect((await run(root, 'list', file)).stdout).toContain('4294967280  kernel/drivers/big.ko');
+    expect((await run(root, 'verify', file)).stderr).toMatch(/kernel\/drivers\/big\.ko: .*4294967280 exceeds MAX_IMAGE_READ/);
+    expect(await run(root, 'extract', '-C', join(root, 'to'), file)).toMatchObject({ status: 1, stderr: expect.stringMatching(limit) as string });
+    for (const args of [['create', '--from', file, '-o', join(root, 'new')], ['create', '--from', file, '--select', 'big', '-o', join(root, 'new')], ['add', file, join(root, 'lib/modules', RELEASE, 'kernel/soft.ko')]]) {
+      expect(await run(root, ...args)).toMatchObject({ status: 1, stderr: expect.stringContaining('MAX_IMAGE_READ') as string });
+    }
+    expect(readFileSync(file).equals(image)).toBe(true);
+  });
+
+  it('and what is no file is named, a fifo too', async () => {
+    const root = fixtureRoot(TREE_FILES);
+    execFileSync('mkfifo', [join(root, 'fifo')]);
+    for (const [name, what] of [['fifo', 'a device, a fifo or a socket'], ['lib', 'a directory']] as const) {
+      expect(await run(root, 'info', join(root, name))).toEqual({ status: 1, stdout: '', stderr: `tskmod bundle: ${root}/${name}: it is ${what}, and not a file\n` });
+    }
   });
 });
 

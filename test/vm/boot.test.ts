@@ -3,8 +3,11 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { runVmApplet } from '../../src/applets/vm.ts';
+import { formatCpio } from '../../src/image/cpio.ts';
 import type { Kernel } from '../../src/vm/kernel.ts';
 import { guestShell } from '../../src/vm/guest-init.ts';
 import { parseGuestTasks } from '../../src/vm/guest-tasks.ts';
@@ -138,6 +141,46 @@ describe('runVm', () => {
     await expect(runVm({ ...small, devices: ['no-such-device'], command: 'true' })).rejects.toThrow(
       "-device no-such-device: 'no-such-device' is not a valid device model name",
     );
+  }, TIMEOUT);
+});
+
+describe('tskmod vm', () => {
+  beforeEach(({ skip }) => skip(reason !== undefined, reason));
+
+  const run = async (...argv: readonly string[]) => {
+    const [out, errors]: [string[], string[]] = [[], []];
+    const status = await runVmApplet(['--kernel', '6.12', '--kvm', 'off', ...argv], { stdout: (text) => out.push(text), stderr: (text) => errors.push(text), isTty: false });
+    return { status, stdout: out.join(''), stderr: errors.join('') };
+  };
+
+  it('shows the reason of a panic, and whether memory may be it, and keeps the rest in the log', async () => {
+    const [initrd, log] = [join(directory, 'initrd'), join(directory, 'log')];
+    writeFileSync(initrd, gzipSync(formatCpio([{ path: 'init', mode: 0o100755, data: Buffer.alloc(200_000_000) }]), { level: 1 }));
+    const large = await run('--initrd', initrd, '--memory', '128', '--log', log);
+    expect(large).toEqual({
+      status: 125, stdout: expect.stringMatching(/Kernel panic - not syncing: [^\n]*\n$/) as string,
+      stderr: expect.stringMatching(new RegExp(`^tskmod vm: kernel panic: .*; the rest is in ${log}\ntskmod vm: the guest had 128 MiB for an initramfs of 1 MiB: was that too little\\? Try --memory 256\n$`)) as string,
+    });
+    expect(large.stdout.split('\n').length).toBeLessThan(30);
+    expect(readFileSync(log, 'utf8')).toMatch(/Kernel panic - not syncing: [^\n]*\n(?:.*\n)*.*Call Trace:/);
+
+    writeFileSync(initrd, 'no initramfs at all');
+    const none = await run('--initrd', initrd, '--json');
+    expect(JSON.parse(none.stdout)).toMatchObject({ schema: 1, kind: 'guest', exitCode: 125, outcome: 'panic', files: [], marks: {} });
+    expect(none).toMatchObject({ status: 125, stderr: expect.stringMatching(/\ntskmod vm: kernel panic: .*; --log FILE keeps what it said\ntskmod vm: the initramfs is none that this kernel can unpack\n$/) as string });
+  }, TIMEOUT);
+
+  it('boots nothing with modules that are not those of the kernel', async () => {
+    const [text, image] = [join(directory, 'text'), join(directory, 'image')];
+    writeFileSync(text, 'no image');
+    writeFileSync(image, formatCpio([{ path: 'lib/modules/1.2.3/kernel/a.ko', mode: 0o100644 }]));
+    const refused = async (...argv: readonly string[]) => {
+      const { status, stdout, stderr } = await run(...argv);
+      return [status, stdout, stderr.replace(/kernel 6\.12\.\S+:/, 'kernel R:')];
+    };
+    expect(await refused('--bundle', text, 'true')).toEqual([126, '', `tskmod vm: ${text}: at offset 0: expected an image: ext4, squashfs, erofs, cpio or tar, found something else\n`]);
+    expect(await refused('--bundle', image, 'true')).toEqual([126, '', `tskmod vm: ${image}: the image has no modules of kernel R: it has those of 1.2.3\n`]);
+    expect(await refused('--memory', '32', 'true')).toEqual([126, '', expect.stringMatching(/^tskmod vm: qemu: initrd is too large, .*: give the guest more with --memory\n$/) as string]);
   }, TIMEOUT);
 });
 

@@ -21,7 +21,7 @@ const SCRIPT = `
   daemon=$!
   read -r line < /tmp/ready
   modprobe loop
-  mount -t ext4 -o loop /disk.img /mnt && cat /mnt/greeting
+  mount -t xfs -o loop /disk.img /mnt && cat /mnt/greeting
   vmctl hmp device_add virtio-rng-pci,bus=rp0 > /dev/null
   for i in $(seq 1 600); do [ -e /sys/bus/virtio/drivers/virtio_rng ] && break; usleep 100000; done
   modprobe -v msr
@@ -72,8 +72,10 @@ describe('modules in one file', () => {
     mkdirSync(join(place, 'files'), { recursive: true });
     // All of one kernel, and of the other what a guest may need: its modules are not compressed, and four times as large.
     await bundle('create', '--from', modules, ...(series === '6.12' ? [] : ['--select', NEEDED]), '-o', image);
-    writeFileSync(join(place, 'files/greeting'), 'hello from ext4\n');
-    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', join(place, 'files'), disk, '16M'], { env: { ...process.env, PATH: `${process.env['PATH']}:/sbin:/usr/sbin` } });
+    writeFileSync(join(place, 'files/greeting'), 'hello from xfs\n');
+    writeFileSync(join(place, 'proto'), `/\n0 0\nd--755 0 0\ngreeting ---644 0 0 ${join(place, 'files/greeting')}\n$\n`);
+    // Less than 300 MiB it makes for xfs' own tests only.
+    execFileSync(findTool('mkfs.xfs') ?? 'mkfs.xfs', ['-q', '-p', join(place, 'proto'), '-d', `file,name=${disk},size=32m`], { env: { ...process.env, TEST_DIR: '/', TEST_DEV: '/', QA_CHECK_FS: '1' } });
     // One guest is enough for the three of them.
     const formats = series === '6.12' ? ['erofs', 'ext4', ...(findTool('mksquashfs') === undefined ? [] : ['squashfs'])] : [];
     for (const format of formats) await bundle('create', '--from', image, '--select', 'kernel/fs/**', '--format', format, '-o', join(place, `selected.${format}`));
@@ -87,9 +89,9 @@ describe('modules in one file', () => {
     expect(result.exitCode, result.console).toBe(0);
     const ending = series === '6.12' ? '.ko.xz' : '.ko';
     const msr = `${inGuest}/${release}/kernel/arch/x86/kernel/msr${ending}`;
-    expect(result.files.get('said')?.toString('utf8')).toBe(`no tree\nhello from ext4\ninsmod ${msr} \n${msr}\ndaemon 0\n`);
+    expect(result.files.get('said')?.toString('utf8')).toBe(`no tree\nhello from xfs\ninsmod ${msr} \n${msr}\ndaemon 0\n`);
     const loaded = modulesOf(result);
-    for (const module of ['e1000e', 'virtio_scsi', 'sd_mod', 'nvme', 'usb_storage', 'ext4', 'loop', 'virtio_rng', 'msr']) expect(loaded).toContain(module);
+    for (const module of ['e1000e', 'virtio_scsi', 'sd_mod', 'nvme', 'usb_storage', 'xfs', 'libcrc32c', 'loop', 'virtio_rng', 'msr']) expect(loaded).toContain(module);
     for (const format of formats) expect([format, result.files.get(`sums-${format}`)?.toString('utf8')]).toEqual([format, sumsOf(unpacked)]);
   });
 });

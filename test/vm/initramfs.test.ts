@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { bundleApplet } from '../../src/applets/bundle.ts';
+import { depmodApplet } from '../../src/applets/depmod.ts';
 import { initramfsApplet } from '../../src/applets/initramfs.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { runVm, type VmResult } from '../../src/vm/vm.ts';
@@ -33,19 +35,24 @@ $b sleep 20
 
 type Case = { readonly name: string; readonly series: string; readonly options: readonly string[]; readonly vm: Parameters<typeof runVm>[0]; readonly said: readonly RegExp[] };
 
+/** What hooks say at these points, the first of each having failed. */
+function hooks(...points: readonly string[]): RegExp {
+  return new RegExp(points.map((point) => `^hook ${point} 10-first ${point === 'root' ? 'in the root' : ''}\\s+^.*hook /etc/initramfs/hooks/${point}/10-first: exit code 3\\s+^hook ${point} 20-second .*$`).join('[^]*'), 'm');
+}
+
 const CASES: readonly Case[] = [
   {
-    name: 'finds a virtio disk by UUID', series: '6.12', options: ['--compress', 'none'], vm: { append: `root=UUID=${UUID}`, disks: [{ file: 'disk', bus: 'virtio', readOnly: false }] },
-    said: [new RegExp(`^/dev/disk/by-uuid/${UUID} / ext4 ro`, 'm'), /^modules (?=.*\bext4\b)(?=.*\bvirtio_blk\b)(?!.*\be1000e\b)/m, /^6\.12\..*\n\/sbin\/modprobe$/m],
+    name: 'finds a virtio disk by UUID', series: '6.12', options: ['--compress', 'none', '--hooks', 'hooks'], vm: { append: `root=UUID=${UUID}`, disks: [{ file: 'disk', bus: 'virtio', readOnly: false }] },
+    said: [new RegExp(`^/dev/disk/by-uuid/${UUID} / ext4 ro`, 'm'), /^modules (?=.*\bext4\b)(?=.*\bvirtio_blk\b)(?!.*\be1000e\b)/m, /^6\.12\..*\n\/sbin\/modprobe$/m, hooks('mounted', 'devices', 'root')],
   },
   {
-    name: 'finds an nvme disk by the label it was made for, compressed as the kernel knows it best', series: '6.1', options: ['--root', `LABEL=${LABEL}`],
+    name: 'finds an nvme disk by the label it was made for, with compressed modules that this kernel does not decompress', series: '6.1', options: ['--modules', 'compressed', '--root', `LABEL=${LABEL}`],
     vm: { append: 'rw', memoryMiB: 640, disks: [{ file: 'disk', bus: 'nvme', readOnly: false }] },
     said: [new RegExp(`^/dev/disk/by-label/${LABEL} / ext4 rw`, 'm'), /^modules (?=.*\bext4\b)(?=.*\bnvme\b)(?!.*\bvirtio_blk\b)/m, /^6\.1\..*\n\/sbin\/modprobe$/m],
   },
   {
     name: 'stays in RAM and drives the machine, with compressed modules', series: '6.12', options: ['--compress', 'none', '--hooks', 'hooks'], vm: { machine: 'q35' },
-    said: [/^(rootfs|none) \/ rootfs/m, /^modules (?=.*\be1000e\b)(?=.*\bnvme\b)(?!.*\bext4\b)/m, /^6\.12\..*\n\/app\/modprobe$/m],
+    said: [/^(rootfs|none) \/ rootfs/m, /^modules (?=.*\be1000e\b)(?=.*\bnvme\b)(?!.*\bext4\b)/m, /^6\.12\..*\n\/app\/modprobe$/m, hooks('mounted', 'devices')],
   },
   {
     name: 'does with busybox alone', series: '6.12', options: ['--no-node', '--root', `LABEL=${LABEL}`], vm: { memoryMiB: 128, disks: [{ file: 'disk', bus: 'nvme', readOnly: true }] },
@@ -57,11 +64,19 @@ describe('an initramfs of selected modules', () => {
   let scratch = '';
   beforeAll(() => {
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-initramfs-'));
-    for (const directory of ['root/bin', 'root/sbin', 'root/dev', 'root/proc', 'root/sys', 'root/run', 'hooks/shell']) mkdirSync(join(scratch, directory), { recursive: true });
+    for (const directory of ['root/bin', 'root/sbin', 'root/dev', 'root/proc', 'root/sys', 'root/run', ...['mounted', 'devices', 'root', 'shell'].map((point) => `hooks/${point}`)]) mkdirSync(join(scratch, directory), { recursive: true });
     for (const file of ['root/sbin/init', 'hooks/shell/report']) {
       writeFileSync(join(scratch, file), REPORT);
       chmodSync(join(scratch, file), 0o755);
     }
+    for (const point of ['mounted', 'devices', 'root']) {
+      // That one fails does not end the boot; and they run in the order of their names.
+      for (const [name, status] of [['10-first', 3], ['20-second', 0]] as const) {
+        writeFileSync(join(scratch, 'hooks', point, name), `#!/bin/sh\n[ -e /sys/bus/pci ] || exit 9\necho "hook ${point} ${name} ${point === 'root' ? '$(cat $ROOT/etc-of-root)' : ''}"\nexit ${status}\n`);
+        chmodSync(join(scratch, 'hooks', point, name), 0o755);
+      }
+    }
+    writeFileSync(join(scratch, 'root/etc-of-root'), 'in the root\n');
     if (whyNoVm() !== undefined) return;
     copyFileSync(findTool('busybox') ?? '', join(scratch, 'root/bin/busybox'));
     execFileSync(findTool('mke2fs') ?? 'mke2fs', ['-q', '-t', 'ext4', '-L', LABEL, '-U', UUID, '-d', join(scratch, 'root'), join(scratch, 'disk'), '32M']);
@@ -76,12 +91,28 @@ describe('an initramfs of selected modules', () => {
     return report as Record<string, unknown>;
   };
 
+  /** The selected modules of a kernel as a tree of its own, each compressed. */
+  const compressedTree = async (modules: string, release: string): Promise<string> => {
+    const [root, image] = [join(scratch, 'compressed'), join(scratch, 'bundle')];
+    const tree = join(root, 'lib/modules', release);
+    const ran = [
+      await runApplet(bundleApplet, ['create', '--from', modules, ...SELECT, '-o', image], { root: '/' }),
+      await runApplet(bundleApplet, ['extract', '-C', join(root, 'lib/modules'), image], { root: '/' }),
+    ];
+    execFileSync('sh', ['-c', 'find . -name "*.ko" -exec xz -0 --check=crc32 {} +'], { cwd: tree });
+    ran.push(await runApplet(depmodApplet, ['-b', root, '-C', join(root, 'none'), release], { root: '/' }));
+    expect(ran.map(({ status, stderr }) => [status, stderr])).toEqual([[0, ''], [0, ''], [0, '']]);
+    expect(readFileSync(join(tree, 'modules.dep'), 'utf8')).toMatch(/^(?:\S+\.ko\.xz:(?: \S+\.ko\.xz)*\n)+$/);
+    return tree;
+  };
+
   it.for([...CASES])('$name ($series)', { timeout: TIMEOUT }, async ({ series, options, vm, said }, { skip }) => {
     const reason = whyNoVm();
     const kernel = await debianKernel(series);
     if (reason !== undefined || typeof kernel === 'string') return skip(reason ?? String(kernel));
     const initrd = join(scratch, 'initrd');
-    const report = await create(initrd, series, [...SELECT, ...options]);
+    const tree = options.includes('compressed') ? await compressedTree(kernel.modules ?? '', kernel.release ?? '') : '';
+    const report = await create(initrd, series, [...SELECT, ...options.map((word) => (word === 'compressed' ? tree : word))]);
     expect(report['modules']).toMatchObject({ bytes: expect.toSatisfy((bytes: number) => bytes < 5_000_000) });
     const disks = vm.disks?.map((disk) => ({ ...disk, file: join(scratch, disk.file) }));
     const result: VmResult = await runVm({ ...vm, kernel, initrd, timeoutSeconds: TIMEOUT / 1000, ...(disks ? { disks } : {}) });
