@@ -72,6 +72,8 @@ export class Bench {
   /** @type {Map<string, Plugged & { resources: readonly [pool: string, index: number][] }>} */
   plugged = new Map();
   pools = { pci: numbers(PCI_PORTS), usb: numbers(USB_PORTS), scsi: numbers(SCSI_IDS), drive: numbers(DRIVES), netdev: numbers(NETWORKS), chardev: numbers(CHARACTERS) };
+  /** @type {(readonly [pool: string, index: number])[]} */
+  vacated = [];
   count = 0;
 
   /** The kinds that there is room for. */
@@ -103,10 +105,20 @@ export class Bench {
     return { ...args, ...where, ...behind, id };
   }
 
-  /** @param {string} id */
-  giveBack(id) {
-    for (const [pool, index] of this.plugged.get(id)?.resources ?? []) this.pools[pool].push(index);
+  /**
+   * What it took can be taken again after `release`: a guest goes on switching a slot off after QEMU has let go of the device in it, and what is
+   * put there meanwhile goes as well.
+   * @param {string} id
+   */
+  remove(id) {
+    this.vacated.push(...(this.plugged.get(id)?.resources ?? []));
     this.plugged.delete(id);
+  }
+
+  /** When the guest has nothing left to do for what was removed. */
+  release() {
+    for (const [pool, index] of this.vacated) this.pools[pool].push(index);
+    this.vacated = [];
   }
 
   /** @param {'pci' | 'usb' | 'scsi' | 'drive' | 'netdev' | 'chardev'} name @param {(below: number) => number} random */

@@ -26,6 +26,8 @@ const REST_EVERY = 5 * MINUTE;
 const REST_MS = 12_000;
 const IN_A_ROUND = 6;
 const UNPLUG_MS = 60_000;
+/** A guest waits for a second after it has switched a slot off, and forgets what happens there meanwhile (pciehp). */
+const SLOT_MS = 2000;
 /** --verbose tells what was waited for that long. */
 const SLOW_MS = 10_000;
 const BOOT_MS = 10 * MINUTE;
@@ -208,7 +210,7 @@ async function unplug(id) {
     unplugged.get(id)?.();
   }
   unplugged.delete(id);
-  bench.giveBack(id);
+  bench.remove(id);
   suspended.delete(id);
   count(`unplug ${kind}`);
 }
@@ -267,6 +269,9 @@ async function settle(gone = [], when = '') {
   const { ms, waits, last } = await ask('settle', { plugged, controllers: CONTROLLERS, gone: removed.size > 0 ? [] : gone });
   if (ms > SLOW_MS) say(`settled after ${ms} ms, at last: ${last.join('; ')}`);
   for (const wait of waits) problem(`after ${ms} ms ${when}: ${wait}`);
+  if (bench.vacated.length === 0) return;
+  await sleep(SLOT_MS);
+  bench.release();
 }
 
 async function check() {

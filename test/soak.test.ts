@@ -64,18 +64,20 @@ describe('the verdict of a soak', () => {
 });
 
 describe('places for devices', () => {
-  it('are never given twice, nor a backend, and come back', () => {
+  it('are never given twice, nor a backend, and come back when they are released', () => {
     const bench = new Bench();
     const number = random(5);
     for (let step = 0; step < 500; step++) {
       const possible = bench.possible();
       const kind = possible[number(possible.length)];
       if (kind !== undefined && number(3) > 0) bench.take(kind, number);
-      else bench.giveBack([...bench.plugged.keys()][number(bench.plugged.size)] ?? '');
-      const taken = [...bench.plugged.values()].flatMap(({ resources }) => resources.map(([pool, index]: readonly [string, number]) => `${pool} ${index}`));
+      else bench.remove([...bench.plugged.keys()][number(bench.plugged.size)] ?? '');
+      if (number(5) === 0) bench.release();
+      const taken = [...bench.vacated, ...[...bench.plugged.values()].flatMap(({ resources }) => resources)].map(([pool, index]: readonly [string, number]) => `${pool} ${index}`);
       expect(new Set(taken).size).toBe(taken.length);
     }
-    for (const id of bench.plugged.keys()) bench.giveBack(id);
+    for (const id of bench.plugged.keys()) bench.remove(id);
+    bench.release();
     expect(bench.possible()).toEqual(Object.keys(KINDS));
   });
 
