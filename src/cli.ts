@@ -10,8 +10,8 @@ import { VERSION } from './version.ts';
 type Entry = Subcommand & {
   /** Not for people: parts of ourselves that run as programs of their own. */
   readonly hidden?: boolean;
-  /** Of the libuv pool; THREADS when absent. */
-  readonly threads?: number;
+  /** Of the libuv pool; THREADS when absent. `cores` for what computes on them: more than there are cores would be in each other's way. */
+  readonly threads?: number | 'cores';
 };
 
 // finit_module and poll hold threads of the libuv pool, and its default of four would let them starve file reads.
@@ -28,7 +28,7 @@ const APPLETS: readonly Entry[] = [
   { name: 'insmod', summary: 'insert one module file', load: async () => (await import('./applets/insmod.ts')).insmod },
   { name: 'rmmod', summary: 'remove modules', load: async () => (await import('./applets/rmmod.ts')).rmmod },
   { name: 'lsmod', summary: 'list the modules that are loaded', load: async () => (await import('./applets/lsmod.ts')).lsmod },
-  { name: 'modinfo', summary: 'show what modules say of themselves', load: async () => (await import('./applets/modinfo.ts')).modinfo },
+  { name: 'modinfo', threads: 'cores', summary: 'show what modules say of themselves', load: async () => (await import('./applets/modinfo.ts')).modinfo },
   { name: 'kmod', summary: 'all tools of kmod by their names, list and static-nodes', load: async () => (await import('./applets/kmod.ts')).kmodApplet(find) },
   { name: 'depmod', summary: 'make the indexes of modprobe from the modules of a kernel', load: async () => (await import('./applets/depmod.ts')).depmodApplet },
   { name: 'depmod-worker', summary: '', hidden: true, load: async () => (await import('./applets/depmod-worker.ts')).depmodWorker },
@@ -95,7 +95,7 @@ async function run(argv: readonly string[], called: string): Promise<number> {
 
 async function start(entry: Entry, argv: readonly string[], program: string): Promise<number> {
   // libuv reads the variable when the first thread is needed.
-  process.env['UV_THREADPOOL_SIZE'] ??= String(entry.threads ?? THREADS);
+  process.env['UV_THREADPOOL_SIZE'] ??= String(entry.threads === 'cores' ? process.getBuiltinModule('node:os').availableParallelism() : entry.threads ?? THREADS);
   const applet = await entry.load();
   try {
     return await applet.run(argv, contextFor(program));

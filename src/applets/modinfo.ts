@@ -75,7 +75,10 @@ const FIELDS: Readonly<Record<string, string>> = {
 const MODULE_FILE = /\.ko(?:\.(?:gz|xz|zst))?$/;
 
 /** Modules that are read ahead of the one that is printed next: in the time of the largest, the others are some hundred. */
-const READ_AHEAD = 1024;
+const READ_AHEAD = 256;
+
+/** Characters that are written at once to what is no terminal, as by every program with stdio. */
+const WRITTEN_AT_ONCE = 64 * 1024;
 
 type Request = {
   readonly field: string | undefined;
@@ -120,10 +123,13 @@ class Modinfo {
   readonly #config = new ConfigBuilder();
   #builtin: { readonly bytes: Uint8Array | undefined } | undefined;
   #failed = false;
+  #unwritten = '';
+  readonly #writtenAtOnce: number;
 
   constructor(request: Request, context: AppletContext, system: System, source: ModuleSource) {
     this.#request = request;
     this.#context = context;
+    this.#writtenAtOnce = context.isTty.stdout ? 1 : WRITTEN_AT_ONCE;
     this.#db = new ModuleDb(source, system.log);
     this.#reader = new ImageReader(system, { source });
   }
@@ -135,6 +141,7 @@ class Modinfo {
       return 1;
     }
     for await (const answer of inOrder(this.#subjects(), READ_AHEAD, (each) => this.#answer(each))) this.#print(answer);
+    this.#flush();
     return this.#failed ? 1 : 0;
   }
 
@@ -186,11 +193,11 @@ class Modinfo {
 
   #print(answer: Answer): void {
     const { field, separator, json } = this.#request;
-    if (json) this.#context.stdout(jsonOf(answer, field, separator));
+    if (json) this.#write(jsonOf(answer, field, separator));
     else if ('subject' in answer) {
       const { subject, info } = answer;
       if (info && (field === undefined || field === 'parm')) this.#sayBadParameters(info);
-      this.#context.stdout(formatSubject(subject, { field, separator }) + (info ? formatInfo(info, { field, separator }) : ''));
+      this.#write(formatSubject(subject, { field, separator }) + (info ? formatInfo(info, { field, separator }) : ''));
     }
     if (answer.error === undefined) return;
     this.#say(answer.error);
@@ -201,7 +208,19 @@ class Modinfo {
     for (const { key, value } of badParameters) this.#say(`Found invalid "${key}=${value}": missing ':'`);
   }
 
+  #write(text: string): void {
+    this.#unwritten += text;
+    if (this.#unwritten.length >= this.#writtenAtOnce) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#unwritten !== '') this.#context.stdout(this.#unwritten);
+    this.#unwritten = '';
+  }
+
+  /** After what was printed before it: both may be one file. */
   #say(text: string): void {
+    this.#flush();
     this.#context.stderr(`${this.#context.program}: ERROR: ${text}\n`);
   }
 }

@@ -25,7 +25,7 @@ export type ImageReaderOptions = {
   readonly source?: ModuleSource | undefined;
 };
 
-/** One for a run: as many files are in the works as the machine has cores, and one more for the main thread to read. */
+/** One for a run: as many files are in the works as the machine has cores, and some more, so that no thread waits for the main one to read. */
 export class ImageReader {
   readonly #system: System;
   readonly #source: ModuleSource | undefined;
@@ -33,7 +33,7 @@ export class ImageReader {
   readonly #waiting: ((slot: Slot) => void)[] = [];
   #codecs: Promise<NativeCodecs> | undefined;
 
-  constructor(system: System, { jobs = availableParallelism() + 1, source }: ImageReaderOptions = {}) {
+  constructor(system: System, { jobs = availableParallelism() + 3, source }: ImageReaderOptions = {}) {
     this.#system = system;
     this.#source = source?.kind === 'tree' ? undefined : source;
     this.#free = Array.from({ length: jobs }, () => ({ input: Buffer.alloc(0), output: Buffer.alloc(0) }));
