@@ -189,7 +189,7 @@ function reportText(report: BootInitramfsReport, { node, config, release }: Boot
     ['modules', modules.bytes, `${modules.files} of ${tree.files}; the whole tree: ${megabytes(tree.bytes)}`],
     ...(report.firmware.files + report.missingFirmware.length === 0 ? [] : [['firmware', report.firmware.bytes, `${report.firmware.files} files; ${report.missingFirmware.length} that modules name are not on this machine`] as [string, number, string]]),
     ...(node === undefined ? [] : [['Node and tools', report.runtime.bytes, ''] as [string, number, string]]),
-    ['busybox', report.system.bytes, ''],
+    [report.busybox ? 'busybox' : 'shell', report.system.bytes, ''],
     ...(report.added.bytes === 0 ? [] : [['added', report.added.bytes, ''] as [string, number, string]]),
     ['unpacked', report.unpacked, `needs a machine of ${report.memoryMiB} MiB: a file system in RAM may take half of it`],
     [report.path, report.size, `${compression}${config === undefined ? `; no configuration of ${release} was found to choose by` : ''}`],

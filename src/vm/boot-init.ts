@@ -11,6 +11,8 @@ export const HOOK_POINTS = ['mounted', 'devices', 'root', 'shell'] as const;
 export type BootInitOptions = {
   /** Our tools are there; without them busybox loads modules and finds disks. */
   readonly hasRuntime: boolean;
+  /** Without it the programs are those of HOST_PROGRAMS, and our tools must be there. */
+  readonly hasBusybox: boolean;
   /** What counts as root= where the kernel's command line has none; undefined for a system in RAM. */
   readonly root: string | undefined;
   readonly libraryPath: readonly string[];
@@ -21,6 +23,12 @@ export const BOOT_APPLETS_NEEDED = [
   'sh', 'mount', 'mkdir', 'mkfifo', 'cat', 'sed', 'readlink', 'sleep', 'setsid', 'cttyhack', 'switch_root', 'poweroff', 'mdev', 'findfs', 'find', 'sort', 'xargs',
 ];
 
+/** Programs of another make that the script uses where there is no busybox, with the Debian packages that have them; `ls` is for people. */
+export const HOST_PROGRAMS = {
+  dash: 'dash', mount: 'mount', sed: 'sed', setsid: 'util-linux', switch_root: 'util-linux',
+  mkdir: 'coreutils', mkfifo: 'coreutils', cat: 'coreutils', readlink: 'coreutils', sleep: 'coreutils', ls: 'coreutils',
+};
+
 /** Seconds that a disk may take once everything else is done. */
 const ROOT_SECONDS = 30;
 
@@ -29,12 +37,12 @@ const ROOT_SECONDS = 30;
  * none. Of the kernel's command line it takes root=, rootfstype=, rootflags=, ro, rw, init= and break=POINT (a shell there).
  */
 export function bootInit(options: BootInitOptions): string {
-  const { hasRuntime, root, libraryPath } = options;
+  const { hasRuntime, hasBusybox, root, libraryPath } = options;
   return `#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=\${TERM:-linux}
 ${libraryPath.length > 0 ? `export LD_LIBRARY_PATH=${shellQuote(libraryPath.join(':'))}\n` : ''}
 say() { echo "initramfs: $*"; }
-shell() { setsid cttyhack /bin/sh; }
+shell() { ${hasBusybox ? 'setsid cttyhack /bin/sh' : 'setsid -c /bin/sh < /dev/console > /dev/console 2>&1'}; }
 # What is wrong with one hook does not keep the machine from booting.
 hook() {
   for file in ${HOOK_DIRECTORY}/"$1"/*; do
@@ -94,7 +102,7 @@ if [ -n "$root" ]; then
       [ ! -d $ROOT/$directory ] || mount -o move /$directory $ROOT/$directory
     done
     [ ! -e $ROOT/proc/sys/kernel/modprobe ] || echo /sbin/modprobe > $ROOT/proc/sys/kernel/modprobe
-    exec switch_root -c /dev/console $ROOT "$program"
+    exec switch_root ${hasBusybox ? '-c /dev/console ' : ''}$ROOT "$program"
   done
   say "no init on $root"
   shell
@@ -105,7 +113,7 @@ else
   [ -z "$init" ] || exec "$init"
   shell
 fi
-poweroff -f
+${hasBusybox ? 'poweroff -f' : 'echo o > /proc/sysrq-trigger'}
 sleep 60
 `;
 }

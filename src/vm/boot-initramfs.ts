@@ -16,8 +16,8 @@ import type { ModuleSource } from '../kmod/module-source.ts';
 import { readSelection } from '../kmod/select-reader.ts';
 import { type NeedyMachine, splitPatterns } from '../kmod/select.ts';
 import { openSystem } from '../system.ts';
-import { BOOT_APPLETS_NEEDED, bootInit, HOOK_DIRECTORY, HOOK_POINTS } from './boot-init.ts';
-import { nodeRuntime, systemEntries } from './guest-system.ts';
+import { BOOT_APPLETS_NEEDED, bootInit, HOOK_DIRECTORY, HOOK_POINTS, HOST_PROGRAMS } from './boot-init.ts';
+import { hostProgramEntries, nodeRuntime, systemEntries } from './guest-system.ts';
 import { directoryEntry, fileEntry, sharedLibraries, textEntry, treeEntries, type GuestEntry } from './guest-tree.ts';
 import { failureOf, findTool, requireTool, runTool } from './host-tool.ts';
 import type { GuestFile } from './initramfs.ts';
@@ -64,7 +64,10 @@ export type BootInitramfsReport = {
   /** What selected modules name and this machine has not. */
   readonly missingFirmware: readonly string[];
   readonly runtime: Sized;
+  /** The shell and the programs of /init. */
   readonly system: Sized;
+  /** They are busybox. */
+  readonly busybox: boolean;
   readonly added: Sized;
   /** MiB of memory that a machine needs to boot it. */
   readonly memoryMiB: number;
@@ -90,14 +93,16 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
   if (runtime?.bundle.length === 0) throw new UnsupportedError('our tools are not built: run npm run build, or leave Node out with --no-node');
   // Without our modprobe the kernel runs that of busybox, at its usual place.
   const leftOut = new Set(node === undefined ? ['sh', 'busybox', 'init', 'linuxrc'] : ['sh', 'busybox', 'init', 'linuxrc', 'modprobe', 'insmod', 'rmmod', 'depmod', 'modinfo', 'lsmod', 'node']);
-  const system = await systemEntries(BOOT_APPLETS_NEEDED, node === undefined ? undefined : findTool('dash'), signal, leftOut);
+  // Our tools do what only busybox has, so that any other shell and mount will do.
+  const hasBusybox = node === undefined || findTool('busybox') !== undefined;
+  const system = hasBusybox ? await systemEntries(BOOT_APPLETS_NEEDED, node === undefined ? undefined : findTool('dash'), signal, leftOut) : await hostProgramEntries(HOST_PROGRAMS, signal);
   onProgress?.('selecting modules');
   const { modules, firmware, tree, missingFirmware } = await moduleEntries(options);
   // Node is most of it, and an eighth of Node is read by debuggers only.
   const programs = runtime?.node.map((entry) => ('from' in entry && entry.from.path === node ? { path: entry.path, mode: entry.mode, data: loadablePart(readFileSync(node)) } : entry));
   const tools = [...(programs ?? []), ...(runtime?.bundle ?? [])];
   const init = options.init === undefined
-    ? textEntry('/init', bootInit({ hasRuntime: node !== undefined, root: options.root, libraryPath: runtime?.libraryPath ?? [] }), 0o755)
+    ? textEntry('/init', bootInit({ hasRuntime: node !== undefined, hasBusybox, root: options.root, libraryPath: runtime?.libraryPath ?? [] }), 0o755)
     : { ...fileEntry(options.init, '/init'), mode: S_IFREG | 0o755 };
   const added = [...hookEntries(options.hooks), ...(await addedEntries(options.files, signal))];
   const helper = node === undefined ? [{ path: 'sbin/modprobe', mode: 0o120777, data: Buffer.from('../bin/busybox') }] : [];
@@ -118,7 +123,7 @@ export async function createBootInitramfs(path: string, options: BootInitramfsOp
     renameSync(partial, path);
     const base = node === undefined ? MEMORY_BASE_WITHOUT_NODE : MEMORY_BASE;
     return {
-      path, size, compression, unpacked, tree, missingFirmware, modules: sizeOf(modules), firmware: sizeOf(firmware, () => true), runtime: sizeOf(tools), system: sizeOf(system), added: sizeOf(added),
+      path, size, compression, unpacked, tree, missingFirmware, modules: sizeOf(modules), firmware: sizeOf(firmware, () => true), runtime: sizeOf(tools), system: sizeOf(system), busybox: hasBusybox, added: sizeOf(added),
       // The archive stays in memory until it is unpacked, and a tmpfs takes half of the memory.
       memoryMiB: Math.ceil((size + 2 * unpacked + base) / 2 ** 20 / 32) * 32,
     };

@@ -149,7 +149,7 @@ esac
 
 /** The text of the wrapper that runs the bundle as the applet it is called by: the kernel gives its helper nothing but argv. */
 export function guestWrapper(libraryPath: readonly string[] = []): string {
-  return `#!/bin/busybox sh
+  return `#!/bin/sh
 ${exportLines({}, libraryPath)}name=\${0##*/}
 [ "$name" = tskmod ] || set -- "\${name#ts}" "$@"
 exec ${GUEST_NODE} ${GUEST_BUNDLE} "$@"

@@ -61,9 +61,24 @@ export async function systemEntries(
     ...libraries.map((library) => fileEntry(library, library)),
     ...applets.filter((name) => !leftOut.has(name)).map((name) => linkEntry(`/bin/${name}`, 'busybox')),
     linkEntry('/usr/bin/env', '/bin/busybox'),
-    ...Object.entries(GUEST_TEXTS).map(([path, text]) => textEntry(path, text)),
-    ...GUEST_DIRECTORIES.map((path) => directoryEntry(path)),
+    ...rootEntries(),
   ];
+}
+
+/** Programs of this machine in the place of busybox: by name, the Debian package that has it. Throws UnsupportedError for one that is absent. */
+export async function hostProgramEntries(programs: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<GuestEntry[]> {
+  const found = Object.entries(programs).map(([name, debianPackage]) => ({ path: requireTool(name, debianPackage), target: `/bin/${name === 'dash' ? 'sh' : name}` }));
+  const libraries = new Set<string>();
+  for (const { path } of found) for (const library of await sharedLibraries(path, signal)) libraries.add(library);
+  return [
+    ...found.map(({ path, target }) => fileEntry(path, target)),
+    ...[...libraries].sort().map((library) => fileEntry(library, library)),
+    ...rootEntries(),
+  ];
+}
+
+function rootEntries(): GuestEntry[] {
+  return [...Object.entries(GUEST_TEXTS).map(([path, text]) => textEntry(path, text)), ...GUEST_DIRECTORIES.map((path) => directoryEntry(path))];
 }
 
 function bundleEntries(bundle: string | false | undefined, directories: readonly string[], libraries: readonly string[]): GuestEntry[] {

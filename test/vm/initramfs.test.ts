@@ -1,10 +1,10 @@
 // Initramfs files of tskmod initramfs, booted: they find a root file system and switch to it, or stay in RAM.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { bundleApplet } from '../../src/applets/bundle.ts';
 import { depmodApplet } from '../../src/applets/depmod.ts';
@@ -12,7 +12,7 @@ import { initramfsApplet } from '../../src/applets/initramfs.ts';
 import { findTool } from '../../src/vm/host-tool.ts';
 import { runVm, type VmResult } from '../../src/vm/vm.ts';
 import { runApplet } from '../applets/run-applet.ts';
-import { debianKernel, whyNoVm } from './guests.ts';
+import { debianKernel, failureOf, whyNoVm } from './guests.ts';
 
 const TIMEOUT = 240_000;
 const UUID = '11111111-2222-3333-4444-555555555555';
@@ -33,7 +33,7 @@ printf '@exit 5\\n' >&3
 $b sleep 20
 `;
 
-type Case = { readonly name: string; readonly series: string; readonly options: readonly string[]; readonly vm: Parameters<typeof runVm>[0]; readonly said: readonly RegExp[] };
+type Case = { readonly name: string; readonly series: string; readonly hides?: string; readonly options: readonly string[]; readonly vm: Parameters<typeof runVm>[0]; readonly said: readonly RegExp[] };
 
 /** What hooks say at these points, the first of each having failed. */
 function hooks(...points: readonly string[]): RegExp {
@@ -58,7 +58,20 @@ const CASES: readonly Case[] = [
     name: 'does with busybox alone', series: '6.12', options: ['--no-node', '--root', `LABEL=${LABEL}`], vm: { memoryMiB: 128, disks: [{ file: 'disk', bus: 'nvme', readOnly: true }] },
     said: [/^\/dev\/nvme0n1 \/ ext4 ro/m, /^modules (?=.*\bext4\b)(?=.*\bnvme\b)/m, /^6\.12\..*\n\/sbin\/modprobe$/m],
   },
+  {
+    name: 'does without busybox where that is not installed', series: '6.12', hides: 'busybox', options: ['--compress', 'none', '--hooks', 'hooks', '--root', `LABEL=${LABEL}`],
+    vm: { disks: [{ file: 'disk', bus: 'virtio', readOnly: false }] },
+    // mount(8) writes the device, not the link to it.
+    said: [/^\/dev\/vda \/ ext4 ro/m, /^modules (?=.*\bext4\b)(?=.*\bvirtio_blk\b)/m, /^6\.12\..*\n\/sbin\/modprobe$/m, hooks('mounted', 'devices', 'root')],
+  },
 ];
+
+/** A directory with links to all programs but one. */
+function without(directory: string, hidden: string): string {
+  mkdirSync(directory);
+  for (const name of readdirSync('/usr/bin')) if (name !== hidden) symlinkSync(join('/usr/bin', name), join(directory, name));
+  return directory;
+}
 
 describe('an initramfs of selected modules', () => {
   let scratch = '';
@@ -80,6 +93,9 @@ describe('an initramfs of selected modules', () => {
     if (whyNoVm() !== undefined) return;
     copyFileSync(findTool('busybox') ?? '', join(scratch, 'root/bin/busybox'));
     execFileSync(findTool('mke2fs') ?? 'mke2fs', ['-q', '-t', 'ext4', '-L', LABEL, '-U', UUID, '-d', join(scratch, 'root'), join(scratch, 'disk'), '32M']);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -106,17 +122,19 @@ describe('an initramfs of selected modules', () => {
     return tree;
   };
 
-  it.for([...CASES])('$name ($series)', { timeout: TIMEOUT }, async ({ series, options, vm, said }, { skip }) => {
+  it.for([...CASES])('$name ($series)', { timeout: TIMEOUT }, async ({ series, hides, options, vm, said }, { skip }) => {
     const reason = whyNoVm();
     const kernel = await debianKernel(series);
     if (reason !== undefined || typeof kernel === 'string') return skip(reason ?? String(kernel));
     const initrd = join(scratch, 'initrd');
     const tree = options.includes('compressed') ? await compressedTree(kernel.modules ?? '', kernel.release ?? '') : '';
+    if (hides !== undefined) vi.stubEnv('PATH', without(join(scratch, 'programs'), hides));
     const report = await create(initrd, series, [...SELECT, ...options.map((word) => (word === 'compressed' ? tree : word))]);
     expect(report['modules']).toMatchObject({ bytes: expect.toSatisfy((bytes: number) => bytes < 5_000_000) });
+    vi.unstubAllEnvs();
     const disks = vm.disks?.map((disk) => ({ ...disk, file: join(scratch, disk.file) }));
-    const result: VmResult = await runVm({ ...vm, kernel, initrd, timeoutSeconds: TIMEOUT / 1000, ...(disks ? { disks } : {}) });
-    expect(result, result.console).toMatchObject({ exitCode: 5, outcome: 'exited' });
+    const result: VmResult = await runVm({ ...vm, kernel, initrd, timeoutSeconds: 100, ...(disks ? { disks } : {}) });
+    expect(result, failureOf(result)).toMatchObject({ exitCode: 5, outcome: 'exited' });
     for (const pattern of said) expect(result.console).toMatch(pattern);
   });
 
