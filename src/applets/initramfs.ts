@@ -10,7 +10,7 @@ import { defaultCacheDirectory } from '../vm/cache.ts';
 import type { GuestFile } from '../vm/initramfs.ts';
 import { readKernelConfig } from '../vm/kernel-config.ts';
 import { findKernel } from '../vm/kernel.ts';
-import { extractVmlinux } from '../vm/vmlinux.ts';
+import { extractKernel } from '../vm/vmlinux.ts';
 import type { Applet, AppletContext } from './applet.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
@@ -157,14 +157,14 @@ async function completed(command: Command, context: AppletContext, onProgress: (
   const modules = existing(command.modules) ?? kernel.modules;
   if (release === undefined) throw new UsageError(`${command.kernel}: its name does not tell its release: give --release`);
   const config = readKernelConfig({ image: kernel.image, release, modules })
-    ?? readKernelConfig({ image: kernel.image, release, modules, vmlinux: await extractVmlinux(kernel.image, cacheDirectory) });
+    ?? readKernelConfig({ image: kernel.image, release, modules, vmlinux: await extractKernel(kernel.image, cacheDirectory) });
   return { ...plain, release, modules, config, onProgress, signal };
 }
 
 /** Of this machine's image, where it is there and can be read; undefined where it tells nothing. */
 async function configInside(image: string, release: string): Promise<string | undefined> {
   try {
-    return readKernelConfig({ image, release, vmlinux: await extractVmlinux(image, defaultCacheDirectory()) });
+    return readKernelConfig({ image, release, vmlinux: await extractKernel(image, defaultCacheDirectory()) });
   } catch (error) {
     // Its configuration is a help, and other machines than x86 have other images.
     if (error instanceof FormatError || error instanceof LimitError || codeOf(error) !== undefined) return undefined;

@@ -88,11 +88,18 @@ export function hasPvhEntry(elf: Uint8Array, file: string): boolean {
   return false;
 }
 
-/**
- * The path of the ELF kernel of `image`, decompressed into the cache; `image` itself when it is one already; undefined when it must
- * be booted as it is: no PVH entry point, or a compression that no tool here undoes.
- */
+/** As extractKernel, for QEMU to start: undefined also where it has no PVH entry point, and must be booted as it is. */
 export async function extractVmlinux(image: string, cacheDirectory: string): Promise<string | undefined> {
+  const kernel = await extractKernel(image, cacheDirectory);
+  if (kernel === undefined || kernel === image) return kernel;
+  // Looked for once: it is somewhere in 60 MB.
+  const entry = `${kernel}.pvh`;
+  await cached(entry, async (temporary) => writeFile(temporary, hasPvhEntry(await readFile(kernel), image) ? 'yes' : ''));
+  return (await stat(entry)).size > 0 ? kernel : undefined;
+}
+
+/** The path of the ELF kernel of `image`, decompressed into the cache; `image` itself when it is one already; undefined where no tool here undoes its compression. */
+export async function extractKernel(image: string, cacheDirectory: string): Promise<string | undefined> {
   const { size, mtimeMs } = await stat(image);
   const key = createHash('sha256').update(`${image}\0${size}\0${mtimeMs}`).digest('hex').slice(0, 16);
   const path = join(cacheDirectory, 'vmlinux', `${basename(image).replace('vmlinuz-', '')}-${key}`);
@@ -107,10 +114,8 @@ export async function extractVmlinux(image: string, cacheDirectory: string): Pro
     else await filterToFile(tool, payload.format === 'zstd' ? ['-dc', '--long=31'] : ['-dc'], payload.data, temporary);
     const { size: actual } = await stat(temporary);
     if (actual !== payload.size) throw new FormatError({ file: image, offset: 0, expected: `${payload.size} bytes in it`, actual: `${actual}` });
-    // An empty file remembers that there is no use in trying again.
-    if (!hasPvhEntry(await readFile(temporary), image)) await writeFile(temporary, '');
   });
-  return (await stat(path)).size > 0 ? path : undefined;
+  return path;
 }
 
 /** Notes: name size, description size, type, then both, padded to 4 bytes each. */

@@ -1,6 +1,6 @@
 // Tests of choosing a kernel and of what is read from its image.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FormatError, UsageError } from '../../src/errors.ts';
 import { libraryPath, parseLdd } from '../../src/vm/guest-tree.ts';
 import { findKernel, kernelPackages } from '../../src/vm/kernel.ts';
-import { extractVmlinux, hasPvhEntry, parseBzImage } from '../../src/vm/vmlinux.ts';
+import { extractKernel, extractVmlinux, hasPvhEntry, parseBzImage } from '../../src/vm/vmlinux.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -106,6 +106,8 @@ describe('extractVmlinux', () => {
     const image = join(directory, 'vmlinuz-1');
     writeFileSync(image, bzImage(gzipSync(elfWithNote(6))));
     expect([await extractVmlinux(image, directory), await extractVmlinux(image, directory)]).toEqual([undefined, undefined]);
+    // Its configuration can be read all the same.
+    expect(readFileSync(await extractKernel(image, directory) ?? '')).toEqual(Buffer.from(elfWithNote(6)));
   });
 });
 
