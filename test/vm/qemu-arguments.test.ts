@@ -23,7 +23,7 @@ describe('qemuArguments', () => {
     expect(qemuArguments(OPTIONS)).toEqual([
       '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
       '-machine', 'q35,accel=tcg', '-cpu', 'qemu64,+rdrand', '-smp', '1', '-m', '448',
-      '-kernel', '/k/vmlinux', '-initrd', '/t/initrd', '-append', 'console=ttyS0 panic=-1 quiet mitigations=off',
+      '-kernel', '/k/vmlinux', '-initrd', '/t/initrd', '-append', 'console=ttyS0 panic=-1 quiet mitigations=off no_timer_check',
       '-chardev', 'socket,id=console,fd=3', '-serial', 'chardev:console',
       '-chardev', 'socket,id=control,fd=4', '-serial', 'chardev:control',
       '-chardev', 'socket,id=qmp,fd=5', '-mon', 'chardev=qmp,mode=control',
@@ -36,7 +36,7 @@ describe('qemuArguments', () => {
       disks: [{ name: 'd', file: '/t/x,y.raw' }], extra: ['-snapshot'],
     });
     expect(args.slice(args.indexOf('-cpu'), args.indexOf('-m'))).toEqual(['-cpu', 'max', '-smp', '2']);
-    expect(args[args.indexOf('-append') + 1]).toBe('console=ttyS0 panic=-1 quiet mitigations=off module_blacklist=dummy');
+    expect(args[args.indexOf('-append') + 1]).toBe('console=ttyS0 panic=-1 quiet mitigations=off no_timer_check module_blacklist=dummy');
     expect(args.slice(args.indexOf('-qmp'))).toEqual([
       '-qmp', 'unix:/a,,b,server=on,wait=off',
       '-blockdev', 'driver=raw,node-name=d,file.driver=file,file.filename=/t/x,,y.raw',

@@ -21,6 +21,7 @@ const EXPLAINED: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^\+ run links\/[^/]+\/\.lock = f 600 0:0$/, 'udev 255 locks the stack of a link with this file, 252 goes by time stamps'],
   [/^[-+] run control = s (?:755|600) 0:0$/, 'systemd makes it for udevd, with mode 0600 as ours has it; a udevd that runs alone leaves it to the umask'],
   [/^\+ run tsudevd\.(?:decisions|devices|events|modprobe|status) = /, 'for our restart, for what the kernel asks its helper, and for tskmod status, why and timeline'],
+  [/^\+ run rules\.d = d 755 0:0$/, 'made to be watched: where it is absent, /run/udev is, which changes with every event'],
   [/^\+ module xxhash_generic = loaded$/, 'btrfs has four softdep lines in modules.softdep, of which kmod 30 takes the first (docs/deviations.md)'],
 ];
 
