@@ -48,7 +48,7 @@ const UNKNOWN_MAX = 4096;
 export function openModuleRequests(system: System, kmod: ModuleProber, onResult?: (request: ModuleRequest) => void): ModuleRequests {
   const underWay = new Map<string, Promise<ProbeResult | undefined>>();
   /** What no index and no configuration knows: most devices, whose every event asks again. */
-  const unknown = new Map<string, ProbeResult>();
+  let unknown = new Map<string, ProbeResult>();
   /** During a walk: what was asked for already. */
   let answered: Map<string, ProbeResult | undefined> | undefined;
   let waiting: (() => void)[] = [];
@@ -82,12 +82,14 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
     async request(name, devpath, rule) {
       const at = system.clock.now();
       const loads: ModuleLoad[] = [];
-      const known = answered?.get(name) ?? unknown.get(name);
+      // What was asked before a reload must not be remembered after it.
+      const kept = unknown;
+      const known = answered?.get(name) ?? kept.get(name);
       const shared = known === undefined ? underWay.get(name) : undefined;
       const result = known ?? await (shared ?? start(name, (each) => loads.push(each)));
       if (!result) return undefined;
       answered?.set(name, result);
-      if (result.goals.length === 0 && unknown.size < UNKNOWN_MAX) unknown.set(name, result);
+      if (result.goals.length === 0 && kept.size < UNKNOWN_MAX) kept.set(name, result);
       // Told once in the log; who keeps account hears of each device.
       if (!known && !shared) logOutcomes(system, [{ modalias: name, devices: [devpath], result }]);
       onResult?.({ name, devpath, result, decision: decision(name, devpath, at, result, loads, rule) });
@@ -111,7 +113,7 @@ export function openModuleRequests(system: System, kmod: ModuleProber, onResult?
       answered = undefined;
     },
     reload() {
-      unknown.clear();
+      unknown = new Map();
       kmod.reload();
     },
   };

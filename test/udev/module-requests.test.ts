@@ -47,6 +47,19 @@ describe('openModuleRequests', () => {
     expect(kmod.executed).toEqual(['x:a', 'x:a']);
   });
 
+  it('remembers what nothing knows until a reload, and not what was asked before one', async () => {
+    const kmod = fakeKmod({});
+    const requests = openModuleRequests(testSystem(root.path), kmod);
+    for (const devpath of ['/1', '/2']) expect((await requests.request('x:none', devpath))?.goals).toEqual([]);
+    expect(kmod.executed).toEqual(['x:none']);
+    requests.reload();
+    const asked = requests.request('x:none', '/3');
+    requests.reload();
+    await asked;
+    await requests.request('x:none', '/4');
+    expect(kmod.executed).toEqual(['x:none', 'x:none', 'x:none']);
+  });
+
   it('answers nothing, and says why, where no plan can be made', async () => {
     const log = recordingLog();
     const lines = log.records;
