@@ -4,14 +4,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CLOCK } from './bench-initramfs.mjs';
 import { inTurns } from './bench-result.mjs';
 import { debianGuest, debianRules } from './debian-guest.mjs';
 import { top } from './setup.mjs';
 
 /** Of each, by the clock. */
 const BOOTS = 3;
-/** Guest time is that of instructions, 4 ns each: so what else this machine does does not count. */
-const CLOCK = ['-icount', 'shift=2,sleep=off'];
 /** Events whose module is not loaded. */
 const EVENTS = 100;
 
