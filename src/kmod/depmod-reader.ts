@@ -12,12 +12,14 @@ import type { DepmodData, DepmodFile, FormattedFile } from './depmod-write.ts';
 import type { ReadOutcome } from './facts-reader.ts';
 import { factsOf, type ModuleFacts } from './module-facts.ts';
 
-export type ModuleRequest = { readonly path: string; readonly size: number };
+export type ModuleRequest = { readonly path: string; /** Of the file, in bytes, where that is known. */ readonly size: number | undefined };
 export type ModuleOutcome = { readonly facts: ModuleFacts } | { readonly failure: string; readonly detail: string };
 
 /** What a thread is worth: below this many bytes it would take longer to start. Compressed bytes take fifty times as long. */
 const BYTES_A_THREAD = 32 * 1024 * 1024;
 const COMPRESSED_WEIGHT = 50;
+/** What stands for a size that is not known: modules are of this size on the whole. */
+const USUAL_SIZE = 100 * 1024;
 
 /** A reader with threads that may be started before it is known what they shall read. */
 export class DepmodReader {
@@ -42,7 +44,7 @@ export class DepmodReader {
 
   /** The records of all modules, in order of the requests. `onRead` hears about a hundred times how many some thread has begun with. */
   async read(requests: readonly ModuleRequest[], onRead?: (done: number, total: number) => void): Promise<ModuleOutcome[]> {
-    const weight = requests.reduce((sum, { path, size }) => sum + (path.endsWith('.ko') ? size : size * COMPRESSED_WEIGHT), 0);
+    const weight = requests.reduce((sum, { path, size = USUAL_SIZE }) => sum + (path.endsWith('.ko') ? size : size * COMPRESSED_WEIGHT), 0);
     const alone = weight <= BYTES_A_THREAD;
     if (!alone) this.warmUp();
     // The largest first, so that no thread is left alone with one at the end.

@@ -247,10 +247,10 @@ function inOrder(modules: ReadonlyMap<string, ModulePath>, { directory, layout }
 async function loadFacts(
   modules: readonly ModulePath[], reader: DepmodReader, cache: CacheFile | undefined, system: System, onRead: (done: number, total: number) => void,
 ): Promise<(ModuleFacts | undefined)[]> {
-  const keys = modules.map(keyOf);
+  const keys = modules.map((module) => cache && keyOf(module));
   const facts: (ModuleFacts | undefined)[] = keys.map((key) => key && cache?.get(key));
   const missing = [...modules.keys()].filter((index) => facts[index] === undefined);
-  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size ?? 0 })), onRead);
+  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size })), onRead);
   missing.forEach((index, i) => {
     const outcome = outcomes[i];
     const path = modules[index]?.path ?? '';
