@@ -156,7 +156,7 @@ function load(name) {
     if (typeof piece === "string") module.exports = load(piece).parts[name]();
     else {
       compile(name)(requirePart, module, module.exports, importMeta);
-      // esbuild makes getters of what a part exports: a call for each use of a name by another part. No name of ours changes its value.
+      // esbuild makes getters of what a part exports: a call for each use of a name by another part. The lint sees to it that no name changes its value.
       module.exports = { __esModule: true, ...module.exports };
     }
   }

@@ -246,16 +246,19 @@ export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
 }
 
+/** As a number of 32 bits with a sign, which it is from then on: V8 would compile for that and give up, again and again. */
+const FNV_BASIS = 0x811c9dc5 | 0;
+
 /** FNV-1a over bytes. */
 function digest(bytes: Uint8Array, start: number, end: number): number {
-  let value = 0x811c9dc5;
+  let value = FNV_BASIS;
   for (let at = start; at < end; at++) value = Math.imul(value ^ (bytes[at] ?? 0), 0x01000193);
   return value >>> 0;
 }
 
 /** The same over the words of symbols: the hash of a name stands for it. */
 function digestWords(words: Uint32Array, start: number, end: number): number {
-  let value = 0x811c9dc5;
+  let value = FNV_BASIS;
   for (let at = start; at < end; at++) {
     value = Math.imul(value ^ (words[at] ?? 0), 0x01000193);
     value ^= value >>> 15;
