@@ -169,7 +169,7 @@ Where
 How
       --layout=LAYOUT     'pre' as kmod 34 and later (the default), or 'post',
                           byte for byte what kmod up to 33 writes
-      --jobs=N            threads that read modules; as many as cores
+      --jobs=N            threads that read modules, at most; as many as cores
       --no-cache          read every module, and leave no modules.depmod-cache
 
 Output
