@@ -83,8 +83,8 @@ function reachable(first, outputs) {
  */
 async function join(members, first) {
   const imports = members.map(({ name }, i) => `import * as part${i} from "./${name}";`);
-  const getters = (names, i) => names.map((name) => `get ${name}(){return part${i}.${name}}`);
-  const exported = members.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...getters(names, i)].join(',')}})`);
+  const values = (names, i) => names.map((name) => `${name}:part${i}.${name}`);
+  const exported = members.map(({ name, names }, i) => `${JSON.stringify(name)}:()=>({${['__esModule:true', ...values(names, i)].join(',')}})`);
   const [quick, others] = [true, false].map((isQuick) => exported.filter((_, i) => first.includes(members[i].name) === isQuick).join(','));
   const texts = new Map(members.map(({ name, text }) => [`./${name}`, text]));
   const parts = {
@@ -154,7 +154,11 @@ function load(name) {
     table = undefined;
     const piece = places[name];
     if (typeof piece === "string") module.exports = load(piece).parts[name]();
-    else compile(name)(requirePart, module, module.exports, importMeta);
+    else {
+      compile(name)(requirePart, module, module.exports, importMeta);
+      // esbuild makes getters of what a part exports: a call for each use of a name by another part. The lint sees to it that no name changes its value.
+      module.exports = { __esModule: true, ...module.exports };
+    }
   }
   return module.exports;
 }

@@ -6,6 +6,7 @@ import { depmod, type DepmodOptions } from '../kmod/depmod.ts';
 import { DepmodError } from '../kmod/depmod-output.ts';
 import type { Log, LogLevel, LogRecord, System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { compileSparingly } from './compile-sparingly.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { LOG_LEVELS } from './log.ts';
@@ -91,7 +92,7 @@ async function runDepmod(
     print: given.has('show') ? (_, text) => context.stdout(json ? '' : text) : undefined,
     onNeed: given.has('verbose') && !json ? (path, symbol, owner) => context.stdout(`${path} needs "${symbol}": ${owner}\n`) : undefined,
   };
-  const result = await depmod(system, { ...options, onProgress: (line) => progress.show(line) });
+  const result = await depmod(system, { ...options, beforeReading: compileSparingly, onProgress: (line) => progress.show(line) });
   progress.clear();
   if (json) context.stdout(jsonLine('depmod', { release: system.release, ...result }));
   return result.outcome === 'cycles' ? 1 : 0;
@@ -168,7 +169,7 @@ Where
 How
       --layout=LAYOUT     'pre' as kmod 34 and later (the default), or 'post',
                           byte for byte what kmod up to 33 writes
-      --jobs=N            threads that read modules; as many as cores
+      --jobs=N            threads that read modules, at most; as many as cores
       --no-cache          read every module, and leave no modules.depmod-cache
 
 Output

@@ -32,7 +32,7 @@ export type CacheContent = { readonly entries: ReadonlyMap<string, CacheEntry>; 
  *   entry: f64 inode, f64 size, f64 mtime, f64 ctime | u32 bytes of path, u32 bytes of record | path | zeros to 8 | record | zeros to 8
  */
 const MAGIC = 0x6b6d6443;
-const VERSION = 3;
+const VERSION = 4;
 const HEADER_SIZE = 24;
 /** Where that begins which the checksum covers. */
 const SUMMED_FROM = 16;

@@ -12,12 +12,18 @@ import type { DepmodData, DepmodFile, FormattedFile } from './depmod-write.ts';
 import type { ReadOutcome } from './facts-reader.ts';
 import { factsOf, type ModuleFacts } from './module-facts.ts';
 
-export type ModuleRequest = { readonly path: string; readonly size: number };
+export type ModuleRequest = { readonly path: string; /** Of the file, in bytes, where that is known. */ readonly size: number | undefined };
 export type ModuleOutcome = { readonly facts: ModuleFacts } | { readonly failure: string; readonly detail: string };
 
-/** What a thread is worth: below this many bytes it would take longer to start. Compressed bytes take fifty times as long. */
-const BYTES_A_THREAD = 32 * 1024 * 1024;
-const COMPRESSED_WEIGHT = 50;
+/** What a thread is worth: below that it would take longer to start. Compressed bytes take a second for 30 MB, and most of that is not ours. */
+const COMPRESSED_A_THREAD = 640 * 1024;
+/**
+ * Plain modules are read so fast that V8 takes longer to compile what reads them, in each thread anew, and so with what formats the indexes:
+ * over Debian's four thousand, two threads were slower than one.
+ */
+const PLAIN_A_THREAD = 6000;
+/** What stands for a size that is not known: modules are of this size on the whole. */
+const USUAL_SIZE = 100 * 1024;
 
 /** A reader with threads that may be started before it is known what they shall read. */
 export class DepmodReader {
@@ -42,17 +48,18 @@ export class DepmodReader {
 
   /** The records of all modules, in order of the requests. `onRead` hears about a hundred times how many some thread has begun with. */
   async read(requests: readonly ModuleRequest[], onRead?: (done: number, total: number) => void): Promise<ModuleOutcome[]> {
-    const weight = requests.reduce((sum, { path, size }) => sum + (path.endsWith('.ko') ? size : size * COMPRESSED_WEIGHT), 0);
-    const alone = weight <= BYTES_A_THREAD;
-    if (!alone) this.warmUp();
+    const plain = requests.filter(({ path }) => path.endsWith('.ko')).length;
+    const compressed = requests.reduce((sum, { path, size = USUAL_SIZE }) => sum + (path.endsWith('.ko') ? 0 : size), 0);
+    const worth = Math.floor(compressed / COMPRESSED_A_THREAD + plain / PLAIN_A_THREAD);
+    if (worth > 0) this.warmUp();
     // The largest first, so that no thread is left alone with one at the end.
     const order = [...requests.keys()].sort((a, b) => (requests[b]?.size ?? 0) - (requests[a]?.size ?? 0));
     const outcomes: ModuleOutcome[] = [];
-    const taken = new SharedArrayBuffer(4);
+    const taken = new Int32Array(new SharedArrayBuffer(4));
     const step = Math.ceil(requests.length / 100);
     let told = 0;
     const tell = () => {
-      const done = Math.min(Atomics.load(new Int32Array(taken), 0), requests.length);
+      const done = Math.min(Atomics.load(taken, 0), requests.length);
       if (done < told + step) return;
       told = done;
       onRead?.(done, requests.length);
@@ -61,8 +68,8 @@ export class DepmodReader {
       const request = order[index] ?? 0;
       outcomes[request] = 'record' in outcome ? { facts: factsOf(outcome.record, requests[request]?.path ?? '') } : outcome;
     };
-    const job: ReadJob = { kind: 'read', paths: order.map((index) => requests[index]?.path ?? ''), taken };
-    const others = alone ? [] : this.#workers.map((worker) => ask<ReadAnswer>(worker, job));
+    const job: ReadJob = { kind: 'read', paths: order.map((index) => requests[index]?.path ?? ''), taken: taken.buffer };
+    const others = this.#workers.slice(0, worth).map((worker) => ask<ReadAnswer>(worker, job));
     const [, ...answers] = await Promise.all([readShare(job, this.#system, (index, outcome) => {
       take(index, outcome);
       tell();

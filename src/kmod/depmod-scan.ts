@@ -19,9 +19,11 @@ const NEVER_MODULES = new Set(['build', 'source']);
 /**
  * The modules of a tree, by name. What cannot be read is logged and passed over; throws Node's error where the tree
  * itself cannot be.
+ *
+ * @param onFile hears of each module file as it is found
  */
-export function scanModules(directory: string, config: DepmodConfig, log: Log): Map<string, ModulePath> {
-  const scan = new Scan(directory, config, log);
+export function scanModules(directory: string, config: DepmodConfig, log: Log, onFile?: (path: string) => void): Map<string, ModulePath> {
+  const scan = new Scan(directory, config, log, onFile);
   scan.walk(directory);
   for (const external of config.externals) {
     try {
@@ -45,15 +47,17 @@ class Scan {
   readonly #directory: string;
   readonly #config: DepmodConfig;
   readonly #log: Log;
+  readonly #onFile: ((path: string) => void) | undefined;
   readonly #found = new Map<string, ModulePath[]>();
   readonly #orders = new Map<string, Map<string, number>>();
   #entries = 0;
   stopped = false;
 
-  constructor(directory: string, config: DepmodConfig, log: Log) {
+  constructor(directory: string, config: DepmodConfig, log: Log, onFile?: (path: string) => void) {
     this.#directory = directory;
     this.#config = config;
     this.#log = log;
+    this.#onFile = onFile;
   }
 
   /** @param stop ends the walk at a file for which it returns true */
@@ -116,6 +120,7 @@ class Scan {
   }
 
   #add(path: string): void {
+    this.#onFile?.(path);
     const name = moduleNameOfPath(path);
     const below = path.startsWith(`${this.#directory}/`);
     const file: ModulePath = { name: bytesOf(name), path, relative: bytesOf(below ? path.slice(this.#directory.length + 1) : path) };

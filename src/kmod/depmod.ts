@@ -54,6 +54,8 @@ export type DepmodOptions = {
   readonly print?: ((name: string, text: string) => void) | undefined;
   /** Hears which symbol makes a module need another one, by their paths; the first of several symbols. */
   readonly onNeed?: ((path: string, symbol: string, owner: string) => void) | undefined;
+  /** Called when the threads have started and modules are to be read. */
+  readonly beforeReading?: (() => void) | undefined;
   /** Hears how far the work has come, as a line. */
   readonly onProgress?: ((line: string) => void) | undefined;
 };
@@ -79,10 +81,12 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
   try {
     const cache = options.noCache ? undefined : CacheFile.open(outdir, print === undefined, system);
     try {
-      if (!cache?.hasEntries && !options.modules) reader.warmUp();
       const symbols = new DepmodSymbols(options.symbolPrefix);
       const checks = loadKernelSymbols(symbols, options, system);
-      const modules = inOrder(findModules(options, system), options, system);
+      // A tree that must be read whole: its threads start while it is looked through, where the first compressed module says that they will be wanted.
+      const onFile = cache?.hasEntries ? undefined : (path: string) => path.endsWith('.ko') || reader.warmUp();
+      const modules = inOrder(findModules(options, onFile, system), options, system);
+      options.beforeReading?.();
       const facts = await loadFacts(modules, reader, cache, system, (done, total) => options.onProgress?.(`reading modules: ${done} of ${total}`));
       options.onProgress?.('making indexes');
       const reuse = cache && isPlain(options) ? new Reuse(cache, signaturesOf(modules, facts, layout)) : undefined;
@@ -192,11 +196,11 @@ function loadKernelSymbols(symbols: DepmodSymbols, options: DepmodOptions, syste
   return { unknown: reportSymbols, versions: reportSymbols && symvers !== undefined };
 }
 
-function findModules(options: DepmodOptions, system: System): Map<string, ModulePath> {
+function findModules(options: DepmodOptions, onFile: ((path: string) => void) | undefined, system: System): Map<string, ModulePath> {
   if (options.modules) return namedModules(options.modules, options.directory, system);
   const config = loadDepmodConfig(options, system);
   try {
-    return scanModules(options.directory, config, system.log);
+    return scanModules(options.directory, config, system.log, onFile);
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
     throw new DepmodError(`could not search modules: ${reasonOf(error)}`, { cause: error });
@@ -247,10 +251,10 @@ function inOrder(modules: ReadonlyMap<string, ModulePath>, { directory, layout }
 async function loadFacts(
   modules: readonly ModulePath[], reader: DepmodReader, cache: CacheFile | undefined, system: System, onRead: (done: number, total: number) => void,
 ): Promise<(ModuleFacts | undefined)[]> {
-  const keys = modules.map(keyOf);
+  const keys = modules.map((module) => cache && keyOf(module));
   const facts: (ModuleFacts | undefined)[] = keys.map((key) => key && cache?.get(key));
   const missing = [...modules.keys()].filter((index) => facts[index] === undefined);
-  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size ?? 0 })), onRead);
+  const outcomes = await reader.read(missing.map((index) => ({ path: modules[index]?.path ?? '', size: keys[index]?.size })), onRead);
   missing.forEach((index, i) => {
     const outcome = outcomes[i];
     const path = modules[index]?.path ?? '';

@@ -76,8 +76,12 @@ export class FactsReader {
     if (size > MAX_MODULE_SIZE) throw new LimitError({ file: path, limit: 'limit of bytes of a module', maximum: MAX_MODULE_SIZE, actual: size });
     const bytes = this.#reserve(size);
     let tail = size;
+    /** The end of what has been read, by where it starts: the section of the versions is looked at once for each of them. */
+    const filled = new Map<number, number>();
     const fill = (start: number, end: number) => {
-      if (start < tail) read(bytes, start, Math.min(end, tail));
+      if (start >= tail || (filled.get(start) ?? 0) >= end) return;
+      read(bytes, start, Math.min(end, tail));
+      filled.set(start, end);
     };
     const head = Math.min(size, size <= SMALL_FILE ? size : ELF_HEAD);
     fill(0, head);

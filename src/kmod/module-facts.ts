@@ -9,7 +9,7 @@ import { listStrings, NO_CRC, scanSymbols, SYMBOL_NO_CRC, SYMBOL_WEAK, SymbolLis
  * A record is made where a module is read, crosses threads, and is what the cache keeps. Words of 32 bits in the
  * machine's own byte order:
  *
- *   words of the record | exports | needs | bytes of info | bytes of names | digests of info, of exports, of needs | kinds of info
+ *   words of the record | exports | needs | bytes of info | bytes of names | digests of info, of exports, of needs, 0 while nobody has asked | kinds of info
  *   exports and needs: (hash, length of the name | flags, crc) each
  *   info: NUL-separated latin1 strings, each after the letter of its kind | names, one behind the other | zeros to a word
  *
@@ -84,9 +84,7 @@ export class FactsEncoder {
     copy(this.#text, 0, bytes, header * 4, info);
     const names1 = writeSymbols(elf.bytes, exports, false, words, at + HEADER_WORDS, bytes, names0);
     writeSymbols(elf.bytes, needs, true, words, needs0, bytes, names1);
-    words[at + 5] = digest(bytes, header * 4, names0);
-    words[at + 6] = digestWords(words, at + HEADER_WORDS, needs0);
-    words[at + 7] = digestWords(words, needs0, at + header);
+    // Arenas begin as zeros: the three digests are made when they are asked for.
     words[at + 8] = this.#kinds;
     return bytes;
   }
@@ -123,15 +121,15 @@ export class FactsEncoder {
 
 /** The facts in a record. Its buffer may hold others too. */
 export function factsOf(record: Uint8Array, file: string): ModuleFacts {
-  let words = viewsOfBuffers.get(record.buffer);
-  if (!words) {
-    words = new Uint32Array(record.buffer, 0, record.buffer.byteLength >> 2);
-    viewsOfBuffers.set(record.buffer, words);
+  let views = viewsOfBuffers.get(record.buffer);
+  if (!views) {
+    views = { words: new Uint32Array(record.buffer, 0, record.buffer.byteLength >> 2), bytes: new Uint8Array(record.buffer) };
+    viewsOfBuffers.set(record.buffer, views);
   }
-  return new ModuleFacts(words, new Uint8Array(record.buffer), record.byteOffset / 4, record.length / 4, file);
+  return new ModuleFacts(views.words, views.bytes, record.byteOffset / 4, record.length / 4, file);
 }
 
-const viewsOfBuffers = new WeakMap<ArrayBufferLike, Uint32Array>();
+const viewsOfBuffers = new WeakMap<ArrayBufferLike, { readonly words: Uint32Array; readonly bytes: Uint8Array }>();
 
 /** A record, in place. */
 export class ModuleFacts {
@@ -177,15 +175,25 @@ export class ModuleFacts {
 
   /** A number that is another when another value of .modinfo is kept, and so for what is exported and needed. */
   get infoDigest(): number {
-    return this.#words[this.#start + 5] ?? 0;
+    return this.#digest(5, () => digest(this.bytes, this.#info, this.#names));
   }
 
   get exportDigest(): number {
-    return this.#words[this.#start + 6] ?? 0;
+    return this.#digest(6, () => digestWords(this.#words, this.#symbols, this.#symbols + this.exportCount * SYMBOL_WORDS));
   }
 
   get needDigest(): number {
-    return this.#words[this.#start + 7] ?? 0;
+    const start = this.#symbols + this.exportCount * SYMBOL_WORDS;
+    return this.#digest(7, () => digestWords(this.#words, start, start + this.needCount * SYMBOL_WORDS));
+  }
+
+  get #symbols(): number {
+    return this.#start + HEADER_WORDS;
+  }
+
+  /** Only the cache wants digests, and keeps them with the record. */
+  #digest(word: number, make: () => number): number {
+    return this.#words[this.#start + word] ||= make();
   }
 
   /** The bytes of the record alone. */
@@ -246,16 +254,19 @@ export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
 }
 
+/** As a number of 32 bits with a sign, which it is from then on: V8 would compile for that and give up, again and again. */
+const FNV_BASIS = 0x811c9dc5 | 0;
+
 /** FNV-1a over bytes. */
 function digest(bytes: Uint8Array, start: number, end: number): number {
-  let value = 0x811c9dc5;
+  let value = FNV_BASIS;
   for (let at = start; at < end; at++) value = Math.imul(value ^ (bytes[at] ?? 0), 0x01000193);
   return value >>> 0;
 }
 
 /** The same over the words of symbols: the hash of a name stands for it. */
 function digestWords(words: Uint32Array, start: number, end: number): number {
-  let value = 0x811c9dc5;
+  let value = FNV_BASIS;
   for (let at = start; at < end; at++) {
     value = Math.imul(value ^ (words[at] ?? 0), 0x01000193);
     value ^= value >>> 15;

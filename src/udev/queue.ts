@@ -57,6 +57,8 @@ export type QueueOptions = {
   readonly onBusy?: (busy: boolean) => void;
   /** After each event that was handled. */
   readonly onDone?: (timing: EventTiming) => void;
+  /** Events that start before others that could start as well: what they begin takes long, and goes on beside the others. */
+  readonly urgent?: (event: Uevent) => boolean;
   /** QUEUE_MAX when absent. */
   readonly limit?: number;
   /** PARALLEL_MAX when absent. */
@@ -94,10 +96,10 @@ type Entry = {
 };
 
 export function openQueue(options: QueueOptions): EventQueue {
-  const { clock, handle, onError, onOverflow, onBusy, onDone, limit = QUEUE_MAX } = options;
+  const { clock, handle, onError, onOverflow, onBusy, onDone, urgent, limit = QUEUE_MAX } = options;
   const relatives = openRelatives<Entry>();
   const entries = new Set<Entry>();
-  let ready: Entry[] = [];
+  const ready = { urgent: [] as Entry[], other: [] as Entry[] };
   let parallel = options.parallel ?? PARALLEL_MAX;
   let running = 0;
   let paused = false;
@@ -107,13 +109,19 @@ export function openQueue(options: QueueOptions): EventQueue {
 
   const startReady = (): void => {
     const sliceEnd = clock.now() + SLICE_MS;
-    let next = 0;
-    while (!paused && running < parallel && next < ready.length && clock.now() < sliceEnd) {
-      const entry = ready[next++];
-      if (entry) void run(entry);
+    for (const list of ['urgent', 'other'] as const) {
+      let next = 0;
+      while (!paused && running < parallel && next < ready[list].length && clock.now() < sliceEnd) {
+        const entry = ready[list][next++];
+        if (entry) void run(entry);
+      }
+      if (next > 0) ready[list] = ready[list].slice(next);
     }
-    if (next > 0) ready = ready.slice(next);
-    if (ready.length > 0 && running < parallel) schedule();
+    if (isReady() && running < parallel) schedule();
+  };
+  const isReady = (): boolean => ready.urgent.length > 0 || ready.other.length > 0;
+  const makeReady = (entry: Entry): void => {
+    ready[urgent?.(entry.event) ? 'urgent' : 'other'].push(entry);
   };
   const schedule = (): void => {
     if (scheduled || paused) return;
@@ -148,9 +156,9 @@ export function openQueue(options: QueueOptions): EventQueue {
       if (dependant.blockers.size > 0) continue;
       dependant.readyAt = clock.now();
       dependant.waitedFor = entry.event;
-      ready.push(dependant);
+      makeReady(dependant);
     }
-    if (ready.length > 0) schedule();
+    if (isReady()) schedule();
     if (running === 0) listening = wake(listening);
     if (entries.size > 0) return;
     onBusy?.(false);
@@ -186,7 +194,7 @@ export function openQueue(options: QueueOptions): EventQueue {
       }
       entries.add(entry);
       if (entry.blockers.size > 0) return;
-      ready.push(entry);
+      makeReady(entry);
       schedule();
     },
     pause() {

@@ -115,6 +115,7 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       resync('too many events at once');
     },
     onBusy: busy.queue,
+    urgent: mayLoad,
     ...(options.onTiming ? { onDone: options.onTiming } : {}),
   });
   const push = (event: Uevent): void => {
@@ -189,6 +190,11 @@ export async function startUdevd(system: System, options: UdevdOptions): Promise
       inbox.flush();
     },
   };
+}
+
+/** Whether rules are likely to load a module for it: the kernel probes on other processors while the rest is gone through. */
+function mayLoad({ action, properties }: Uevent): boolean {
+  return action === 'add' && properties.has('MODALIAS');
 }
 
 /** One state of two: there are no walks at the same time. */

@@ -90,6 +90,13 @@ describe('openQueue', () => {
     await queue.idle();
   });
 
+  it('starts urgent events before others, and no relative before its turn', async () => {
+    const { queue, seen } = start({ urgent: ({ devpath }) => devpath.endsWith('!') });
+    for (const devpath of ['/a', '/b', '/b/c!', '/d!', '/e', '/f!']) queue.push(event(devpath));
+    await queue.idle();
+    expect(seen.filter((line) => line.startsWith('start'))).toEqual(['start /d!', 'start /f!', 'start /a', 'start /b', 'start /e', 'start /b/c!']);
+  });
+
   it('starts nothing while it is paused', async () => {
     const { queue, seen } = start();
     queue.pause();
