@@ -14,6 +14,7 @@ import { type ModuleInfo, parseBuiltinInfo, parseModuleInfo } from '../kmod/modi
 import type { ModuleSource } from '../kmod/module-source.ts';
 import { errnoByName, errnoText, type System } from '../system.ts';
 import type { Applet, AppletContext } from './applet.ts';
+import { compileSparingly } from './compile-sparingly.ts';
 import { getopt, type OptionSpec } from './getopt.ts';
 import { jsonLine } from './json.ts';
 import { stderrLog } from './log.ts';
@@ -110,6 +111,7 @@ export const modinfo: Applet = {
       ...(release === undefined ? {} : { release }),
     });
     const request: Request = { field, separator: given.has('null') ? '\0' : '\n', byName: given.has('modname'), json: given.has('json'), operands };
+    if (operands.length > READ_AHEAD) compileSparingly();
     return new Modinfo(request, context, system, await modulesAt(system, modulesIn(options), context.program)).run();
   },
 };
