@@ -1,6 +1,7 @@
 // Guests for the acceptance tests: one with our daemon, one with Debian's udevd and kmod, otherwise alike.
 
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { debianGuest } from '../../scripts/debian-guest.mjs';
 import { messageOf } from '../../src/errors.ts';
@@ -36,6 +37,13 @@ export async function guestKernel(series: string): Promise<Kernel | string> {
 /** Debian's modprobe.d, for both guests alike. */
 const MODPROBE_D: readonly GuestFile[] = ['/lib/modprobe.d', '/etc/modprobe.d'].filter((path) => existsSync(path))
   .map((path) => ({ source: path, target: path }));
+
+/** A file of a guest with that text, which stands in `directory` until then. */
+export function guestText(directory: string, name: string, target: string, text: string): GuestFile {
+  const source = join(directory, name);
+  writeFileSync(source, text);
+  return { source, target };
+}
 
 /** A guest with our tools; `script` is for its sh. */
 export function runOurs(kernel: Kernel, script: string, options: VmOptions = {}): Promise<VmResult> {

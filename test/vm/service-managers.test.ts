@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestContext } from 'vitest';
 
 import type { VmResult } from '../../src/vm/vm.ts';
-import { guestKernel, runOurs } from './guests.ts';
+import { guestKernel, guestText, runOurs } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 
 const PACKAGING = join(import.meta.dirname, '../../packaging');
@@ -125,10 +125,7 @@ describe('the unit files of packaging/', () => {
     }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-managers-'));
     writeFileSync(join(scratch, 'disk.img'), Buffer.alloc(1 << 20));
-    const text = (name: string, target: string, content: string) => {
-      writeFileSync(join(scratch, name), content);
-      return { source: join(scratch, name), target };
-    };
+    const text = (name: string, target: string, content: string) => guestText(scratch, name, target, content);
     const packages = packagesInGuest(PACKAGES, PROGRAMS);
     result = await runOurs(kernel, SCRIPT, {
       boot: 'bzimage', timeoutSeconds: 400, overlays: packages.overlays,

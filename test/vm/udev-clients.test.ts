@@ -1,6 +1,6 @@
 // Programs of Debian that live on udev, beside our daemon: each finds what it waits for, and none hangs.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest';
 
 import { debianRules } from '../../scripts/debian-guest.mjs';
 import type { VmResult } from '../../src/vm/vm.ts';
-import { guestKernel, runOurs } from './guests.ts';
+import { guestKernel, guestText, runOurs } from './guests.ts';
 import { packagesInGuest, VOLUME_PACKAGES, VOLUME_PROGRAMS } from './packages.ts';
 import { EMPTY_IMAGES, makeImages } from './udev-images.ts';
 
@@ -103,10 +103,7 @@ describe('tsudevd with Debian\'s clients', () => {
     }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-clients-'));
     makeImages(scratch);
-    const text = (name: string, target: string, content: string) => {
-      writeFileSync(join(scratch, name), content);
-      return { source: join(scratch, name), target };
-    };
+    const text = (name: string, target: string, content: string) => guestText(scratch, name, target, content);
     const rules = debianRules(scratch);
     const packages = packagesInGuest(PACKAGES, PROGRAMS);
     result = await runOurs(kernel, SCRIPT, {

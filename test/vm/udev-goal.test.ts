@@ -1,6 +1,6 @@
 // One guest: a coldplug for each kind of goal, then the daemon with a rule in TypeScript, pyudev, and an input device with a size.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest';
 
 import { debianRules } from '../../scripts/debian-guest.mjs';
 import type { VmResult } from '../../src/vm/vm.ts';
-import { guestKernel, runOurs } from './guests.ts';
+import { guestKernel, guestText, runOurs } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { makeImages } from './udev-images.ts';
 import { expectWhy, PUT_WHY } from './why-answers.ts';
@@ -114,10 +114,7 @@ describe('tsudevd --until, and what lives on the daemon', () => {
     }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-goal-'));
     makeImages(scratch);
-    const text = (name: string, target: string, content: string) => {
-      writeFileSync(join(scratch, name), content);
-      return { source: join(scratch, name), target };
-    };
+    const text = (name: string, target: string, content: string) => guestText(scratch, name, target, content);
     const rules = debianRules(scratch);
     const packages = packagesInGuest(PYTHON, ['usr/bin/python3.11']);
     result = await runOurs(kernel, SCRIPT, {

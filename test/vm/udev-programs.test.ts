@@ -1,6 +1,6 @@
 // NetworkManager and pyudev of Debian read libudev's database and hear its events: beside our daemon as beside udevd.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import type { TestContext } from 'vitest';
 
 import { debianRules, UDEVD_COLDPLUG } from '../../scripts/debian-guest.mjs';
 import type { VmOptions, VmResult } from '../../src/vm/vm.ts';
-import { failureOf, guestKernel, runDebians, runOurs } from './guests.ts';
+import { failureOf, guestKernel, guestText, runDebians, runOurs } from './guests.ts';
 import { packagesInGuest } from './packages.ts';
 import { makeImages } from './udev-images.ts';
 
@@ -134,10 +134,7 @@ describe('devices with NetworkManager and pyudev', () => {
     }
     scratch = mkdtempSync(join(tmpdir(), 'tsmodprobe-programs-'));
     makeImages(scratch);
-    const text = (name: string, target: string, content: string) => {
-      writeFileSync(join(scratch, name), content);
-      return { source: join(scratch, name), target };
-    };
+    const text = (name: string, target: string, content: string) => guestText(scratch, name, target, content);
     const rules = debianRules(scratch);
     const packages = packagesInGuest([...NETWORK_MANAGER, ...BUS, ...PYTHON], PROGRAMS);
     const options: VmOptions = {
