@@ -46,10 +46,15 @@ export class DepmodReader {
     while (this.#workers.length < this.#jobs - 1) this.#workers.push(new Worker(file, { argv: [WORKER_APPLET] }));
   }
 
+  /** The same once there is a module that they will be wanted for. */
+  warmUpFor(path: string): void {
+    if (!isPlain(path)) this.warmUp();
+  }
+
   /** The records of all modules, in order of the requests. `onRead` hears about a hundred times how many some thread has begun with. */
   async read(requests: readonly ModuleRequest[], onRead?: (done: number, total: number) => void): Promise<ModuleOutcome[]> {
-    const plain = requests.filter(({ path }) => path.endsWith('.ko')).length;
-    const compressed = requests.reduce((sum, { path, size = USUAL_SIZE }) => sum + (path.endsWith('.ko') ? 0 : size), 0);
+    const plain = requests.filter(({ path }) => isPlain(path)).length;
+    const compressed = requests.reduce((sum, { path, size = USUAL_SIZE }) => sum + (isPlain(path) ? 0 : size), 0);
     const worth = Math.floor(compressed / COMPRESSED_A_THREAD + plain / PLAIN_A_THREAD);
     if (worth > 0) this.warmUp();
     // The largest first, so that no thread is left alone with one at the end.
@@ -99,6 +104,10 @@ export class DepmodReader {
     await this.#unfinished;
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
+}
+
+function isPlain(path: string): boolean {
+  return path.endsWith('.ko');
 }
 
 /** The name under which the one-file CLI serves as a thread. */

@@ -54,7 +54,7 @@ export type DepmodOptions = {
   readonly print?: ((name: string, text: string) => void) | undefined;
   /** Hears which symbol makes a module need another one, by their paths; the first of several symbols. */
   readonly onNeed?: ((path: string, symbol: string, owner: string) => void) | undefined;
-  /** Called when the threads have started and modules are to be read. */
+  /** Called where a whole tree is to be read, when its threads have started. */
   readonly beforeReading?: (() => void) | undefined;
   /** Hears how far the work has come, as a line. */
   readonly onProgress?: ((line: string) => void) | undefined;
@@ -83,10 +83,11 @@ export async function depmod(system: System, options: DepmodOptions): Promise<De
     try {
       const symbols = new DepmodSymbols(options.symbolPrefix);
       const checks = loadKernelSymbols(symbols, options, system);
-      // A tree that must be read whole: its threads start while it is looked through, where the first compressed module says that they will be wanted.
-      const onFile = cache?.hasEntries ? undefined : (path: string) => path.endsWith('.ko') || reader.warmUp();
+      const isWhole = !cache?.hasEntries;
+      // Then threads start while the tree is looked through.
+      const onFile = isWhole ? (path: string) => reader.warmUpFor(path) : undefined;
       const modules = inOrder(findModules(options, onFile, system), options, system);
-      options.beforeReading?.();
+      if (isWhole) options.beforeReading?.();
       const facts = await loadFacts(modules, reader, cache, system, (done, total) => options.onProgress?.(`reading modules: ${done} of ${total}`));
       options.onProgress?.('making indexes');
       const reuse = cache && isPlain(options) ? new Reuse(cache, signaturesOf(modules, facts, layout)) : undefined;

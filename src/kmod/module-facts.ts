@@ -187,6 +187,7 @@ export class ModuleFacts {
     return this.#digest(7, () => digestWords(this.#words, start, start + this.needCount * SYMBOL_WORDS));
   }
 
+  /** Where they begin, in words. */
   get #symbols(): number {
     return this.#start + HEADER_WORDS;
   }
@@ -210,8 +211,7 @@ export class ModuleFacts {
   /** Calls `visit` with each needed symbol, its leading dot included; the object is the same each time. */
   needs(visit: (symbol: Readonly<FactSymbol>) => void): void {
     let names = this.#names;
-    const first = this.#start + HEADER_WORDS;
-    for (let i = 0; i < this.exportCount; i++) names += (this.#words[first + i * SYMBOL_WORDS + 1] ?? 0) & LENGTH_MASK;
+    for (let i = 0; i < this.exportCount; i++) names += (this.#words[this.#symbols + i * SYMBOL_WORDS + 1] ?? 0) & LENGTH_MASK;
     this.#walk(this.exportCount, this.needCount, names, visit);
   }
 
@@ -237,7 +237,7 @@ export class ModuleFacts {
 
   #walk(first: number, count: number, names: number, visit: (symbol: Readonly<FactSymbol>) => void): void {
     const symbol: FactSymbol = { hash: 0, start: names, length: 0, crc: 0, weak: false };
-    for (let at = this.#start + HEADER_WORDS + first * SYMBOL_WORDS, i = 0; i < count; i++, at += SYMBOL_WORDS) {
+    for (let at = this.#symbols + first * SYMBOL_WORDS, i = 0; i < count; i++, at += SYMBOL_WORDS) {
       const flags = this.#words[at + 1] ?? 0;
       symbol.hash = this.#words[at] ?? 0;
       symbol.length = flags & LENGTH_MASK;
